@@ -58,6 +58,7 @@ const (
 	TypeReceiptOffer  Type = 0x14 // relay→edge: receipt body bytes16 | relay's channel key's signature [64]
 	TypeReceiptSign   Type = 0x15 // edge→relay: channel [32] | serial u64 | edge's channel key's signature [64]
 	TypeDone          Type = 0x16 // either: stream u64 | bytes u64
+	TypeRegrant       Type = 0x17 // relay→edge: grant bytes16
 
 	// Start of every other stream.
 	TypeOpen   Type = 0x20 // opener→acceptor: grant bytes16 | app u8 | hops u8 | host str8 | port u16
@@ -74,7 +75,7 @@ const (
 var typeNames = map[Type]string{
 	TypeHello: "hello", TypeWelcome: "welcome", TypeStatus: "status", TypeBye: "bye",
 	TypeChannelAsk: "channel ask", TypeChannelOffer: "channel offer", TypeChannelAccept: "channel accept",
-	TypeCount: "count", TypeReceiptOffer: "receipt offer", TypeReceiptSign: "receipt sign", TypeDone: "done",
+	TypeCount: "count", TypeReceiptOffer: "receipt offer", TypeReceiptSign: "receipt sign", TypeDone: "done", TypeRegrant: "regrant",
 	TypeOpen: "open", TypeOpened: "opened", TypeRoute: "route",
 	TypeBatch: "batch", TypePage: "page", TypeBody: "body", TypeBatchEnd: "batch end",
 }
