@@ -1,13 +1,8 @@
 package wire
 
-// The signed bodies start with Version and one of these types, so that no body can
-// be read as another. The codecs of the first three are in accounting.
-const (
-	BodyGrant   uint16 = 1
-	BodyChannel uint16 = 2
-	BodyReceipt uint16 = 3
-	BodyAttest  uint16 = 4
-)
+// bodyAttest is the type of an Attest among the signed bodies; those of 1, 2 and 3
+// are in accounting (PROTOCOL.md §8).
+const bodyAttest uint16 = 4
 
 // AttestSize is the length in bytes of every Attest body.
 const AttestSize = 2 + 2 + 16 + 32 + 2 + 32 + 8 + 32 + 8 + 32
@@ -35,10 +30,10 @@ func (m Attest) Append(b []byte) []byte { return encode(b, &m) }
 func ParseAttest(b []byte) (m Attest, err error) { err = decode(b, &m); return m, err }
 
 func (m *Attest) fields(c *cursor) {
-	version, body := uint16(Version), BodyAttest
+	version, body := uint16(Version), bodyAttest
 	u16(c, &version)
 	u16(c, &body)
-	if version != Version || body != BodyAttest {
+	if version != Version || body != bodyAttest {
 		c.fail("is of another version or type")
 	}
 	c.fixed(m.Job[:])
