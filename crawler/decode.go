@@ -1,0 +1,257 @@
+package crawler
+
+import (
+	"bytes"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+	"golang.org/x/net/html/charset"
+)
+
+type documentForm int
+
+const (
+	formHTML documentForm = iota
+	formPlain
+)
+
+// decodeDocument decides what a body is and returns it as UTF-8. The declared type counts unless
+// the first bytes show a binary format: a PDF stays a PDF under any label.
+func decodeDocument(body []byte, contentType string) (documentForm, string, error) {
+	form, err := formOf(body, contentType)
+	if err != nil {
+		return form, "", err
+	}
+	encoding, _, _ := charset.DetermineEncoding(body, contentType)
+	text, err := encoding.NewDecoder().Bytes(body)
+	if err != nil {
+		return form, "", fmt.Errorf("decode text: %w", err)
+	}
+	if len(text) > maxPageBytes {
+		return form, "", fmt.Errorf("%w: %d bytes decoded, at most %d", ErrTooLarge, len(text), maxPageBytes)
+	}
+	return form, strings.ToValidUTF8(string(text), "\uFFFD"), nil
+}
+
+func formOf(body []byte, contentType string) (documentForm, error) {
+	sniffed, _, _ := mime.ParseMediaType(http.DetectContentType(body))
+	if sniffed == "application/pdf" || !strings.HasPrefix(sniffed, "text/") && sniffed != "application/octet-stream" && hasControls(body) {
+		return 0, fmt.Errorf("%w: it looks like %s", ErrNotText, sniffed)
+	}
+	declared, _, err := mime.ParseMediaType(contentType)
+	if err != nil || declared == "application/octet-stream" {
+		declared = sniffed
+	}
+	switch {
+	case declared == "text/html" || declared == "application/xhtml+xml":
+		return formHTML, nil
+	case strings.HasPrefix(declared, "text/"), strings.HasSuffix(declared, "+json"), strings.HasSuffix(declared, "+xml"),
+		declared == "application/json", declared == "application/xml", declared == "application/yaml",
+		declared == "application/x-ndjson", declared == "application/javascript":
+		return formPlain, nil
+	}
+	return 0, fmt.Errorf("%w: %.80s", ErrNotText, declared)
+}
+
+// hasControls tells a binary format from a text that happens to start like one ("BM" is a bitmap's
+// magic number).
+func hasControls(body []byte) bool {
+	return bytes.ContainsFunc(body[:min(len(body), 512)], func(r rune) bool {
+		return r < 0x20 && !unicode.IsSpace(r) && r != 0x1b
+	})
+}
+
+// cleanText drops what no reader sees and some machines obey: control characters, the invisible
+// characters that hide a message inside a text, and the ones that turn its direction around.
+// Joiners stay, since Persian, Indic scripts and emoji need them.
+func cleanText(s string) string {
+	if strings.IndexFunc(s, isInvisible) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if isInvisible(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+func isInvisible(r rune) bool {
+	switch {
+	case r == '\t' || r == '\n':
+		return false
+	case r < 0x20, r >= 0x7f && r < 0xa0: // C0, DEL and C1 controls
+		return true
+	case r == 0x00ad, r == 0x180e, r == 0xfeff, r == 0x200b: // soft hyphen, zero-width spaces
+		return true
+	case r >= 0x2060 && r <= 0x206f, r == 0x200e, r == 0x200f, r >= 0x202a && r <= 0x202e: // invisible operators, direction
+		return true
+	case r >= 0xe0000 && r <= 0xe0fff, r >= 0xfff9 && r <= 0xfffb: // tags (a hidden copy of ASCII), annotations
+		return true
+	}
+	return false
+}
+
+// smuggles reports characters that have no honest use in a page's text: tags spell out ASCII unseen.
+func smuggles(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r >= 0xe0000 && r <= 0xe007f })
+}
+
+// oneLine folds white space and cuts to limit bytes at a rune's edge.
+func oneLine(s string, limit int) string {
+	s = strings.Join(strings.Fields(cleanText(s)), " ")
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return strings.TrimSpace(s[:limit])
+}
+
+// Bounds of one tag. An inlined image is the usual reason for a longer one.
+const (
+	maxTag       = 4 << 10 // bytes of a tag that is passed on unexamined
+	maxAttribute = 2 << 10 // bytes of an attribute's value
+	maxSheets    = 256 << 10
+)
+
+// parseDocument builds the tree of at most limit nodes, and returns the text of the page's style
+// sheets beside it. A page nested deeper than the parser allows (512) is read as a flat list of
+// texts and links instead.
+func parseDocument(source string, limit int) (*html.Node, []string, error) {
+	reduced, sheets := reduceDocument(source, limit)
+	doc, err := html.Parse(strings.NewReader(reduced))
+	if err != nil {
+		doc, err = html.Parse(strings.NewReader(flattenDocument(reduced)))
+	}
+	return doc, sheets, err
+}
+
+// reduceDocument copies a page without comments, scripts and the insides of frames, without
+// outsized attributes, and only as far as limit. It runs before the parser because a tree costs up
+// to a hundred times the bytes of its page.
+func reduceDocument(source string, limit int) (string, []string) {
+	var out strings.Builder
+	var sheets []string
+	sheetBytes := 0
+	z := html.NewTokenizer(strings.NewReader(source))
+	var within atom.Atom // the raw text element whose text comes next
+	for range limit {
+		kind := z.Next()
+		if kind == html.ErrorToken {
+			break
+		}
+		raw := z.Raw()
+		switch kind {
+		case html.TextToken:
+			switch {
+			case within == 0:
+				out.Write(raw)
+			case within == atom.Style && sheetBytes+len(raw) <= maxSheets:
+				sheets = append(sheets, string(raw))
+				sheetBytes += len(raw)
+			}
+		case html.StartTagToken, html.SelfClosingTagToken:
+			raw = []byte(string(raw)) // TagName and TagAttr change the buffer
+			name, more := z.TagName()
+			tag := atom.Lookup(name)
+			within = 0
+			if isUnread(tag) {
+				if tag == atom.Script && linkedData(raw) {
+					out.Write(raw)
+					continue
+				}
+				within = tag
+				continue
+			}
+			if len(raw) <= maxTag {
+				out.Write(raw)
+				continue
+			}
+			writeTag(&out, z, string(name), more)
+		case html.EndTagToken:
+			within = 0
+			name, _ := z.TagName()
+			if tag := atom.Lookup(name); !isUnread(tag) || tag == atom.Script {
+				out.WriteString("</" + string(name) + ">")
+			}
+		case html.DoctypeToken:
+			out.Write(raw)
+		}
+	}
+	return out.String(), sheets
+}
+
+// isUnread names the elements whose insides the tokenizer gives as one text that no reader sees.
+func isUnread(tag atom.Atom) bool {
+	switch tag {
+	case atom.Script, atom.Style, atom.Noscript, atom.Iframe, atom.Noembed, atom.Noframes:
+		return true
+	}
+	return false
+}
+
+// linkedData keeps the one kind of script that is data: schema.org facts.
+func linkedData(tag []byte) bool {
+	return bytes.Contains(bytes.ToLower(tag), []byte("application/ld+json"))
+}
+
+func writeTag(out *strings.Builder, z *html.Tokenizer, name string, more bool) {
+	token := html.Token{Type: html.StartTagToken, Data: name, DataAtom: atom.Lookup([]byte(name))}
+	for more {
+		var key, value []byte
+		if key, value, more = z.TagAttr(); len(key) <= 64 && len(value) <= maxAttribute && len(token.Attr) < 64 {
+			token.Attr = append(token.Attr, html.Attribute{Key: string(key), Val: string(value)})
+		}
+	}
+	out.WriteString(token.String())
+}
+
+// flattenDocument keeps texts, links and the head's facts, and no nesting at all.
+func flattenDocument(source string) string {
+	var out strings.Builder
+	z := html.NewTokenizer(strings.NewReader(source))
+	var inside string // the one element that is open
+	closeOpen := func() {
+		if inside != "" {
+			out.WriteString("</" + inside + ">")
+		}
+		inside = ""
+	}
+	for {
+		switch kind := z.Next(); kind {
+		case html.ErrorToken:
+			closeOpen()
+			return out.String()
+		case html.TextToken:
+			if text := z.Raw(); len(bytes.TrimSpace(text)) > 0 {
+				out.Write(text)
+				if inside == "" {
+					out.WriteString("<br>")
+				}
+			}
+		case html.StartTagToken, html.SelfClosingTagToken:
+			token := z.Token()
+			switch token.DataAtom {
+			case atom.Meta, atom.Link, atom.Base, atom.Html, atom.Body:
+				closeOpen()
+				out.WriteString(token.String())
+			case atom.Title, atom.A, atom.H1, atom.H2, atom.H3:
+				closeOpen()
+				out.WriteString(token.String())
+				inside = token.Data
+			}
+		case html.EndTagToken:
+			if name, _ := z.TagName(); string(name) == inside {
+				closeOpen()
+			}
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package crawler
+
+import (
+	"regexp"
+	"strings"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// hidingDeclaration matches the style declarations by which text is put on a page and kept from
+// people's eyes. `opacity:0` and a zero font count; a colour counts only in hidesByColour.
+var hidingDeclaration = regexp.MustCompile(`(?i)(?:^|[;{\s])(?:` +
+	`display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0*\.?0+%?\s*(?:;|!|$)|` +
+	`font-size\s*:\s*0*\.?0+(?:px|pt|em|rem|%)?\s*(?:;|!|$)|` +
+	`(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-\d{3,}|` +
+	`clip\s*:\s*rect\(\s*(?:0|1px)|clip-path\s*:\s*inset\(\s*(?:50|100)%)`)
+
+var (
+	colourOf     = regexp.MustCompile(`(?i)(?:^|;)\s*color\s*:\s*([^;!]+)`)
+	backgroundOf = regexp.MustCompile(`(?i)(?:^|;)\s*background(?:-color)?\s*:\s*([^;!]+)`)
+	cssComment   = regexp.MustCompile(`(?s)/\*.*?\*/`)
+	simpleRule   = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9]*)?([.#])(-?[_a-zA-Z][_a-zA-Z0-9-]*)$`)
+)
+
+// maxHidingRules bounds the selectors of one page that hide something.
+const maxHidingRules = 2_000
+
+// hider knows which classes and ids the page's own style sheets hide. Only selectors of one class
+// or id count, outside of any @media: a compound one speaks of a state we cannot know.
+type hider struct{ classes, ids map[string]string } // name to the tag it is bound to, or ""
+
+func newHider(sheets []string) hider {
+	h := hider{classes: make(map[string]string), ids: make(map[string]string)}
+	for _, sheet := range sheets {
+		sheet = cssComment.ReplaceAllString(sheet, "")
+		for len(sheet) > 0 && len(h.classes)+len(h.ids) < maxHidingRules {
+			selectors, rest, found := strings.Cut(sheet, "{")
+			if !found {
+				break
+			}
+			if strings.HasPrefix(strings.TrimSpace(selectors), "@") {
+				sheet = afterBlock(rest)
+				continue
+			}
+			var declarations string
+			declarations, sheet, _ = strings.Cut(rest, "}")
+			if hidingDeclaration.MatchString(declarations) || hidesByColour(declarations) {
+				h.learn(selectors)
+			}
+		}
+	}
+	return h
+}
+
+// afterBlock skips a block whose opening brace was just read.
+func afterBlock(sheet string) string {
+	depth := 1
+	for i := range len(sheet) {
+		switch sheet[i] {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return sheet[i+1:]
+			}
+		}
+	}
+	return ""
+}
+
+func (h hider) learn(selectors string) {
+	for selector := range strings.SplitSeq(selectors, ",") {
+		m := simpleRule.FindStringSubmatch(strings.TrimSpace(selector))
+		switch {
+		case m == nil:
+		case m[2] == ".":
+			h.classes[m[3]] = strings.ToLower(m[1])
+		default:
+			h.ids[m[3]] = strings.ToLower(m[1])
+		}
+	}
+}
+
+// hides reports that a person would not see the element.
+func (h hider) hides(n *html.Node) bool {
+	// Pages hide everything until their script has run; that is no hidden message.
+	if n.DataAtom == atom.Body || n.DataAtom == atom.Html {
+		return false
+	}
+	for _, a := range n.Attr {
+		switch a.Key {
+		case "hidden":
+			return true
+		case "style":
+			if hidingDeclaration.MatchString(a.Val) || hidesByColour(a.Val) {
+				return true
+			}
+		case "id":
+			if tag, known := h.ids[a.Val]; known && (tag == "" || tag == n.Data) {
+				return true
+			}
+		case "class":
+			for class := range strings.FieldsSeq(a.Val) {
+				if tag, known := h.classes[class]; known && (tag == "" || tag == n.Data) {
+					return true
+				}
+			}
+		}
+	}
+	return n.DataAtom == atom.Dialog && !hasAttr(n, "open")
+}
+
+// hidesByColour sees text in the colour of its own background.
+func hidesByColour(style string) bool {
+	colour, background := colourOf.FindStringSubmatch(style), backgroundOf.FindStringSubmatch(style)
+	if colour == nil {
+		return false
+	}
+	c := normalColour(colour[1])
+	return c == "transparent" || background != nil && c == normalColour(background[1])
+}
+
+func normalColour(c string) string {
+	switch c = strings.ToLower(strings.TrimSpace(c)); c {
+	case "white", "#fff", "#ffffff", "rgb(255,255,255)", "rgb(255, 255, 255)":
+		return "#ffffff"
+	case "black", "#000", "#000000", "rgb(0,0,0)", "rgb(0, 0, 0)":
+		return "#000000"
+	case "transparent", "rgba(0,0,0,0)", "rgba(0, 0, 0, 0)":
+		return "transparent"
+	}
+	return c
+}
+
+// dropHidden removes what is never shown and what is hidden, and reports whether any hidden element
+// held text.
+func dropHidden(doc *html.Node, sheets []string) (hidden bool) {
+	h := newHider(sheets)
+	var next *html.Node
+	for n := doc.FirstChild; n != nil; n = next {
+		if n.Type == html.ElementNode {
+			concealed := h.hides(n)
+			if concealed || isNeverShown(n) {
+				hidden = hidden || concealed && strings.TrimSpace(textOf(n)) != ""
+				next = after(n, doc)
+				n.Parent.RemoveChild(n)
+				continue
+			}
+		}
+		next = following(n, doc)
+	}
+	return hidden
+}
+
+// isNeverShown names elements that hold no text for readers.
+func isNeverShown(n *html.Node) bool {
+	switch n.DataAtom {
+	case atom.Script, atom.Style, atom.Template, atom.Noscript, atom.Iframe, atom.Object, atom.Embed, atom.Applet,
+		atom.Canvas, atom.Svg, atom.Math, atom.Audio, atom.Video, atom.Input, atom.Select, atom.Textarea, atom.Datalist:
+		return true
+	}
+	return n.Type == html.CommentNode
+}
+
+// following returns the next node of root in document order; after returns it skipping n's insides.
+func following(n, root *html.Node) *html.Node {
+	if n.FirstChild != nil {
+		return n.FirstChild
+	}
+	return after(n, root)
+}
+
+func after(n, root *html.Node) *html.Node {
+	for ; n != nil && n != root; n = n.Parent {
+		if n.NextSibling != nil {
+			return n.NextSibling
+		}
+	}
+	return nil
+}
+
+func hasAttr(n *html.Node, name string) bool {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,164 @@
+package crawler
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+const (
+	maxOG         = 64        // Open Graph properties kept
+	maxLinkedData = 256 << 10 // bytes of a page's schema.org facts
+	maxGraphDepth = 8         // levels of them that are searched
+)
+
+// readMeta reads what a page says about itself in its head. The first statement of a kind counts.
+func readMeta(doc *html.Node, base *url.URL) Text {
+	var t Text
+	og := make(map[string]string)
+	robots := make([]string, 0, 2)
+	for n := range doc.Descendants() {
+		switch n.DataAtom {
+		case atom.Html:
+			first(&t.Language, languageCode(attr(n, "lang")))
+		case atom.Title:
+			if n.Parent != nil && n.Parent.DataAtom == atom.Head { // an SVG has titles of its own
+				first(&t.Title, textOf(n))
+			}
+		case atom.Link:
+			if t.Canonical == "" && strings.EqualFold(attr(n, "rel"), "canonical") {
+				t.Canonical, _ = Canonicalise(attr(n, "href"), base)
+			}
+		case atom.Time:
+			if hasAttr(n, "pubdate") || attr(n, "itemprop") == "datePublished" {
+				first(&t.Published, attr(n, "datetime"))
+			}
+		case atom.Script:
+			readLinkedData(&t, textOf(n))
+		case atom.Meta:
+			readMetaTag(&t, n, og, &robots)
+		}
+	}
+	first(&t.Title, og["title"])
+	first(&t.Description, og["description"])
+	first(&t.Language, languageCode(og["locale"]))
+	t.Published = publishedTime(t.Published)
+	t.Robots = oneLine(strings.ToLower(strings.Join(robots, ", ")), maxMetaText)
+	if len(og) > 0 {
+		t.OG = og
+	}
+	return t
+}
+
+func readMetaTag(t *Text, n *html.Node, og map[string]string, robots *[]string) {
+	content := attr(n, "content")
+	if property, isOG := strings.CutPrefix(strings.ToLower(attr(n, "property")), "og:"); isOG && len(og) < maxOG {
+		property = oneLine(property, 64)
+		if _, have := og[property]; !have && property != "" {
+			og[property] = oneLine(content, maxMetaText)
+		}
+		return
+	}
+	name := strings.ToLower(attr(n, "name") + attr(n, "property") + attr(n, "itemprop"))
+	switch name {
+	case "description":
+		first(&t.Description, content)
+	case "author", "article:author", "dc.creator", "parsely-author":
+		if !strings.HasPrefix(content, "http") { // some put a profile's address here
+			first(&t.Author, content)
+		}
+	case "article:published_time", "date", "dc.date", "dc.date.issued", "datepublished", "parsely-pub-date", "citation_publication_date":
+		first(&t.Published, content)
+	case "robots":
+		if len(*robots) < 16 {
+			*robots = append(*robots, strings.TrimSpace(content))
+		}
+	}
+	if strings.EqualFold(attr(n, "http-equiv"), "content-language") {
+		first(&t.Language, languageCode(content))
+	}
+}
+
+// readLinkedData takes author and date from a schema.org block, wherever they stand in its graph.
+func readLinkedData(t *Text, source string) {
+	if len(source) > maxLinkedData || t.Author != "" && t.Published != "" {
+		return
+	}
+	var graph any
+	if json.Unmarshal([]byte(source), &graph) == nil {
+		searchGraph(t, graph, maxGraphDepth)
+	}
+}
+
+func searchGraph(t *Text, node any, depth int) {
+	if depth == 0 {
+		return
+	}
+	switch v := node.(type) {
+	case []any:
+		for _, item := range v {
+			searchGraph(t, item, depth-1)
+		}
+	case map[string]any:
+		if date, ok := v["datePublished"].(string); ok {
+			first(&t.Published, date)
+		}
+		first(&t.Author, personName(v["author"]))
+		searchGraph(t, v["@graph"], depth-1)
+		searchGraph(t, v["mainEntity"], depth-1)
+	}
+}
+
+// personName reads an author given as a name, a Person or a list of either.
+func personName(author any) string {
+	switch v := author.(type) {
+	case string:
+		return v
+	case map[string]any:
+		name, _ := v["name"].(string)
+		return name
+	case []any:
+		var names []string
+		for _, one := range v[:min(len(v), 16)] {
+			if _, nested := one.([]any); nested {
+				continue
+			}
+			if name := personName(one); name != "" {
+				names = append(names, name)
+			}
+		}
+		return strings.Join(names, ", ")
+	}
+	return ""
+}
+
+// first sets a fact that is not known yet.
+func first(fact *string, value string) {
+	if *fact == "" {
+		*fact = oneLine(value, maxMetaText)
+	}
+}
+
+// languageCode returns the primary subtag of a BCP 47 tag, lower case, or the empty string.
+func languageCode(tag string) string {
+	primary, _, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(tag), "_", "-"), "-")
+	primary = strings.ToLower(primary)
+	if len(primary) < 2 || len(primary) > 3 || strings.Trim(primary, "abcdefghijklmnopqrstuvwxyz") != "" {
+		return ""
+	}
+	return primary
+}
+
+// publishedTime brings the usual forms of a date to RFC 3339, and leaves any other as it is.
+func publishedTime(s string) string {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05-0700", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly, "2006/01/02"} {
+		if at, err := time.Parse(layout, s); err == nil {
+			return at.Format(time.RFC3339)
+		}
+	}
+	return s
+}

@@ -1,0 +1,197 @@
+package crawler
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/html/charset"
+)
+
+// The sitemap protocol's own limits (sitemaps.org/protocol.html), which we hold for every format.
+const (
+	maxSitemapBytes = 50 << 20 // decoded
+	maxSitemapURLs  = 50_000
+	maxSitemapDepth = 32      // elements inside one another; the formats need five
+	maxSitemapText  = 4 << 10 // bytes of one address before it is judged
+)
+
+// Refusals of ParseSitemap.
+var (
+	ErrSitemapDoctype = errors.New("sitemap declares a document type") // the door of entity expansion and XXE
+	ErrSitemapSize    = errors.New("sitemap is larger than 50 MiB decoded")
+	ErrSitemapFormat  = errors.New("neither a sitemap, a feed nor a list of addresses")
+)
+
+// Sitemap is what a site lists of itself: pages, and further sitemaps to read.
+type Sitemap struct {
+	URLs     []string // pages, canonical, each once, in file order
+	Sitemaps []string // entries of a sitemap index, likewise
+}
+
+// ParseSitemap reads a urlset, a sitemap index, an RSS or Atom feed, or a plain list of addresses,
+// each optionally gzipped (told by its first bytes, because servers label it in every way). At most
+// limit addresses are returned, and never more than 50 000; the rest is cut off without an error.
+// Nothing but r is read: no entity, no document type and no schema is ever resolved. A file that
+// breaks off keeps what was read before the break, and the error says where.
+func ParseSitemap(r io.Reader, limit int) (Sitemap, error) {
+	if limit <= 0 || limit > maxSitemapURLs {
+		limit = maxSitemapURLs
+	}
+	in := bufio.NewReader(r)
+	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return Sitemap{}, fmt.Errorf("unpack sitemap: %w", err)
+		}
+		defer z.Close()
+		in = bufio.NewReader(z)
+	}
+	in = bufio.NewReader(&cappedReader{r: in, left: maxSitemapBytes})
+	if bom, _ := in.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
+		in.Discard(3)
+	}
+	pages, maps := newLinkSet(nil, limit), newLinkSet(nil, limit)
+	var err error
+	if isXML(in) {
+		err = readSitemapXML(in, pages, maps)
+	} else {
+		err = readSitemapText(in, pages)
+	}
+	return Sitemap{URLs: pages.list, Sitemaps: maps.list}, err
+}
+
+// cappedReader fails, unlike io.LimitedReader, so that a cut sitemap is not taken for a whole one.
+type cappedReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (c *cappedReader) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, ErrSitemapSize
+	}
+	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
+}
+
+func isXML(in *bufio.Reader) bool {
+	head, _ := in.Peek(512)
+	return bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("<"))
+}
+
+// readSitemapXML walks the four XML formats in one pass. In all of them an address is the text or
+// the href of an element whose parent names its kind, so a path of two names decides.
+func readSitemapXML(in io.Reader, pages, maps *linkSet) error {
+	d := xml.NewDecoder(in)
+	d.CharsetReader = charset.NewReaderLabel
+	var path []string
+	var text strings.Builder
+	known := false
+	for len(pages.list) < pages.limit && len(maps.list) < maps.limit {
+		token, err := d.RawToken()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read sitemap: %w", err)
+		}
+		switch t := token.(type) {
+		case xml.Directive:
+			return ErrSitemapDoctype
+		case xml.StartElement:
+			path = append(path, t.Name.Local)
+			if len(path) > maxSitemapDepth {
+				return fmt.Errorf("read sitemap: elements nested deeper than %d", maxSitemapDepth)
+			}
+			if len(path) == 1 {
+				known = isSitemapRoot(t.Name.Local)
+			}
+			if !known {
+				return ErrSitemapFormat
+			}
+			text.Reset()
+			if place(path) == "entry/link" {
+				pages.add(atomLink(t.Attr))
+			}
+		case xml.CharData:
+			if text.Len()+len(t) <= maxSitemapText {
+				text.Write(t)
+			}
+		case xml.EndElement:
+			switch value := strings.TrimSpace(text.String()); place(path) {
+			case "url/loc", "item/link":
+				pages.add(value)
+			case "sitemap/loc":
+				maps.add(value)
+			}
+			text.Reset()
+			if len(path) > 0 {
+				path = path[:len(path)-1]
+			}
+		}
+	}
+	if !known {
+		return ErrSitemapFormat
+	}
+	return nil
+}
+
+func isSitemapRoot(name string) bool {
+	switch name {
+	case "urlset", "sitemapindex", "rss", "RDF", "feed":
+		return true
+	}
+	return false
+}
+
+// place names the innermost element and its parent.
+func place(path []string) string {
+	if len(path) < 2 {
+		return ""
+	}
+	return path[len(path)-2] + "/" + path[len(path)-1]
+}
+
+// atomLink returns the address of an Atom entry's page: rel="alternate", which is also the default
+// (RFC 4287 §4.2.7.2).
+func atomLink(attrs []xml.Attr) (href string) {
+	for _, a := range attrs {
+		switch a.Name.Local {
+		case "href":
+			href = a.Value
+		case "rel":
+			if a.Value != "alternate" {
+				return ""
+			}
+		}
+	}
+	return href
+}
+
+// readSitemapText reads one address a line. A file in which no line is one is no sitemap: sites
+// answer with a page of their own where there is none.
+func readSitemapText(in io.Reader, pages *linkSet) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(make([]byte, 0, maxSitemapText), maxSitemapText)
+	for len(pages.list) < pages.limit && lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if u, err := url.Parse(line); err == nil && u.IsAbs() {
+			pages.add(line)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read sitemap: %w", err)
+	}
+	if len(pages.list) == 0 {
+		return ErrSitemapFormat
+	}
+	return nil
+}

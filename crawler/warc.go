@@ -1,0 +1,356 @@
+package crawler
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+const (
+	maxWARCBlock  = 64 << 20 // bytes of one record's block; fetch caps a body far below
+	maxWARCHeader = 64 << 10 // bytes of one record's named fields
+	minWARCFile   = 1 << 20  // rotating below this would make more files than records
+
+	warcSuffix = ".warc.gz"
+	warcName   = "sward-%08d-"              // a serial number: clocks go back, and the newest file must be known
+	warcTime   = "2006-01-02T15:04:05.000Z" // WARC 1.1 §5.4, always UTC
+)
+
+// Exchange is one request and its answer, as it is archived.
+type Exchange struct {
+	URL, Address      string // Address is the target's IP address, empty if it is not known
+	Started           time.Time
+	Request, Response []byte // header blocks: a start line and fields
+	Body              []byte // the payload with content and transfer coding removed
+	Truncated         string // WARC-Truncated: length, time, disconnect or unspecified; empty if whole
+	Metadata          map[string]string
+}
+
+// Location is where a response record lies: a gzip member of its own, so that it can be read
+// without the rest of the file.
+type Location struct {
+	File           string // name inside the archive's directory
+	Offset, Length int64
+}
+
+// WARC appends exchanges to a directory of WARC 1.1 files (ISO 28500:2017). Each record is a gzip
+// member; a file starts with its warcinfo record and is followed by another when it is full.
+type WARC struct {
+	dir      string
+	maxBytes int64
+	now      func() time.Time
+
+	mu     sync.Mutex
+	file   *os.File // nil after Close
+	name   string
+	serial int
+	size   int64
+	info   string // record id of the file's warcinfo
+	zip    *gzip.Writer
+}
+
+// OpenWARC continues the newest file of dir, or starts the first. If a crash tore its last record,
+// the file is cut back to its last whole gzip member. A file that is damaged in another way is left
+// as it is, for a person to look at, and a new one is started.
+func OpenWARC(dir string, maxBytes int64, now func() time.Time) (*WARC, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	if now == nil {
+		now = time.Now
+	}
+	w := &WARC{dir: dir, maxBytes: max(maxBytes, minWARCFile), now: now, zip: gzip.NewWriter(io.Discard)}
+	names, err := filepath.Glob(filepath.Join(dir, "*"+warcSuffix))
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	slices.Sort(names) // names start with a serial number
+	if len(names) > 0 {
+		newest := names[len(names)-1]
+		if _, err := fmt.Sscanf(filepath.Base(newest), warcName, &w.serial); err != nil {
+			return nil, fmt.Errorf("open archive: file name %q is not ours", filepath.Base(newest))
+		}
+		if err := w.resume(newest); err != nil {
+			return nil, err
+		}
+	}
+	if w.file == nil {
+		if err := w.rotateLocked(); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// resume takes up an existing file if its end is sound after repair and it has room.
+func (w *WARC) resume(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("open archive: %w", err)
+	}
+	var end int64
+	var info string
+	err = ReadWARC(f, func(r Record) error {
+		end = r.Offset + r.Length
+		if r.Type == "warcinfo" {
+			info = r.ID
+		}
+		return nil
+	})
+	torn := errors.Is(err, io.ErrUnexpectedEOF)
+	if torn {
+		if err := errors.Join(f.Truncate(end), f.Sync()); err != nil {
+			f.Close()
+			return fmt.Errorf("cut torn record off %s: %w", filepath.Base(path), err)
+		}
+	}
+	sound := err == nil || torn
+	if _, err := f.Seek(end, io.SeekStart); err != nil || !sound || info == "" || end >= w.maxBytes {
+		return f.Close()
+	}
+	w.file, w.name, w.size, w.info = f, filepath.Base(path), end, info
+	return nil
+}
+
+// Write appends the response, the request and the metadata of one exchange in one write, and tells
+// where the response lies. It has reached the operating system, not yet the disk: see Sync.
+func (w *WARC) Write(x Exchange) (Location, error) {
+	if err := x.check(); err != nil {
+		return Location{}, fmt.Errorf("archive exchange: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file == nil {
+		return Location{}, fmt.Errorf("archive exchange: %w", os.ErrClosed)
+	}
+	if w.size >= w.maxBytes {
+		if err := w.rotateLocked(); err != nil {
+			return Location{}, err
+		}
+	}
+	response, request, metadata := x.records(w.info)
+	var out bytes.Buffer
+	w.appendLocked(&out, response)
+	at := Location{File: w.name, Offset: w.size, Length: int64(out.Len())}
+	w.appendLocked(&out, request)
+	if metadata.block != nil {
+		w.appendLocked(&out, metadata)
+	}
+	if err := w.flushLocked(out.Bytes()); err != nil {
+		return Location{}, err
+	}
+	return at, nil
+}
+
+// Sync makes all that was written durable.
+func (w *WARC) Sync() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file == nil {
+		return os.ErrClosed
+	}
+	return w.file.Sync()
+}
+
+// Close makes all durable and closes the file. Closing twice is harmless.
+func (w *WARC) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closeLocked()
+}
+
+func (w *WARC) closeLocked() error {
+	if w.file == nil {
+		return nil
+	}
+	err := errors.Join(w.file.Sync(), w.file.Close())
+	w.file = nil
+	return err
+}
+
+// rotateLocked ends the current file, durably, and starts the next with its warcinfo record. So
+// only the newest file of a directory can have a torn end.
+func (w *WARC) rotateLocked() error {
+	if err := w.closeLocked(); err != nil {
+		return fmt.Errorf("end archive file: %w", err)
+	}
+	now := w.now().UTC()
+	id := newRecordID()
+	w.serial++
+	w.name = fmt.Sprintf(warcName, w.serial) + now.Format("20060102T150405Z") + warcSuffix
+	f, err := os.OpenFile(filepath.Join(w.dir, w.name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("start archive file: %w", err)
+	}
+	w.file, w.size, w.info = f, 0, id
+	var out bytes.Buffer
+	w.appendLocked(&out, record{
+		fields: []field{
+			{"WARC-Type", "warcinfo"}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", now.Format(warcTime)},
+			{"WARC-Filename", w.name}, {"Content-Type", "application/warc-fields"},
+		},
+		block: []byte("software: sward\r\nformat: WARC File Format 1.1\r\n" +
+			"conformsTo: http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/\r\n"),
+	})
+	return w.flushLocked(out.Bytes())
+}
+
+func (w *WARC) appendLocked(out *bytes.Buffer, r record) {
+	w.zip.Reset(out)
+	w.zip.Write(r.head()) // a bytes.Buffer takes everything, so neither call can fail
+	w.zip.Write(r.block)
+	w.zip.Write([]byte("\r\n\r\n"))
+	w.zip.Close()
+}
+
+// flushLocked appends whole members. After a failed write (a full disk) the file is cut back, so
+// that the next record does not follow half of this one.
+func (w *WARC) flushLocked(members []byte) error {
+	if _, err := w.file.Write(members); err != nil {
+		_, seekErr := w.file.Seek(w.size, io.SeekStart)
+		return fmt.Errorf("write archive file: %w", errors.Join(err, w.file.Truncate(w.size), seekErr))
+	}
+	w.size += int64(len(members))
+	return nil
+}
+
+// A record before it is written: named fields in order, and the block they describe.
+type record struct {
+	fields []field
+	block  []byte
+}
+
+type field struct{ name, value string }
+
+func (r record) head() []byte {
+	var b bytes.Buffer
+	b.WriteString("WARC/1.1\r\n")
+	for _, f := range r.fields {
+		if f.value != "" {
+			fmt.Fprintf(&b, "%s: %s\r\n", f.name, f.value)
+		}
+	}
+	fmt.Fprintf(&b, "WARC-Block-Digest: %s\r\nContent-Length: %d\r\n\r\n", sha1Digest(r.block), len(r.block))
+	return b.Bytes()
+}
+
+func (x Exchange) check() error {
+	switch x.Truncated {
+	case "", "length", "time", "disconnect", "unspecified":
+	default:
+		return fmt.Errorf("unknown reason for truncation %q", x.Truncated)
+	}
+	if x.URL == "" || strings.ContainsFunc(x.URL+x.Address, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return errors.New("target address is empty or holds white space")
+	}
+	if !bytes.HasPrefix(x.Response, []byte("HTTP/")) {
+		return errors.New("response does not start with a status line")
+	}
+	if n := len(x.Response) + len(x.Body); n > maxWARCBlock-maxWARCHeader || len(x.Request) > maxWARCBlock {
+		return fmt.Errorf("response of %d bytes is over the limit of %d", n, maxWARCBlock)
+	}
+	for name, value := range x.Metadata {
+		if name == "" || strings.ContainsAny(name, ": \t\r\n") || strings.ContainsAny(value, "\r\n") {
+			return fmt.Errorf("metadata field %.40q is not one line", name)
+		}
+	}
+	return nil
+}
+
+// records builds the three records of an exchange; info is the id of the file's warcinfo.
+func (x Exchange) records(info string) (response, request, metadata record) {
+	id := newRecordID()
+	common := func(kind, id, contentType string) []field {
+		return []field{
+			{"WARC-Type", kind}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", x.Started.UTC().Format(warcTime)},
+			{"WARC-Target-URI", x.URL}, {"WARC-IP-Address", x.Address}, {"WARC-Warcinfo-ID", "<" + info + ">"},
+			{"Content-Type", contentType},
+		}
+	}
+	beside := field{"WARC-Concurrent-To", "<" + id + ">"}
+	sum := sha256.Sum256(x.Body)
+
+	response.fields = append(common("response", id, "application/http;msgtype=response"),
+		field{"WARC-Payload-Digest", sha1Digest(x.Body)},
+		field{"Sward-Payload-SHA256", hex.EncodeToString(sum[:])}, // what the edge attests
+		field{"WARC-Truncated", x.Truncated})
+	response.block = append(archivedHeader(x.Response, len(x.Body)), x.Body...)
+
+	request.fields = append(common("request", newRecordID(), "application/http;msgtype=request"), beside)
+	request.block = closedHeader(x.Request)
+
+	if len(x.Metadata) > 0 {
+		metadata.fields = append(common("metadata", newRecordID(), "application/warc-fields"), beside)
+		names := make([]string, 0, len(x.Metadata))
+		for name := range x.Metadata {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			metadata.block = fmt.Appendf(metadata.block, "%s: %s\r\n", name, x.Metadata[name])
+		}
+	}
+	return response, request, metadata
+}
+
+// archivedHeader returns the header block that is true of the archived payload. Where a coding was
+// removed, the fields that described the coded bytes keep their value under X-Archive-Orig-, the
+// practice of the Internet Archive's tools, and Content-Length tells the archived length.
+func archivedHeader(block []byte, payload int) []byte {
+	lines := bytes.Split(bytes.TrimRight(block, "\r\n"), []byte("\n"))
+	decoded := slices.ContainsFunc(lines, func(line []byte) bool {
+		return isField(line, "Content-Encoding") || isField(line, "Transfer-Encoding")
+	})
+	if !decoded {
+		return closedHeader(block)
+	}
+	var b bytes.Buffer
+	for _, line := range lines {
+		if isField(line, "Content-Encoding") || isField(line, "Transfer-Encoding") || isField(line, "Content-Length") {
+			b.WriteString("X-Archive-Orig-")
+		}
+		b.Write(bytes.TrimRight(line, "\r"))
+		b.WriteString("\r\n")
+	}
+	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n", payload)
+	return b.Bytes()
+}
+
+func isField(line []byte, name string) bool {
+	have, _, found := bytes.Cut(line, []byte(":"))
+	return found && strings.EqualFold(string(have), name)
+}
+
+// closedHeader ends a header block with exactly one empty line.
+func closedHeader(block []byte) []byte {
+	return append(bytes.TrimRight(slices.Clone(block), "\r\n"), "\r\n\r\n"...)
+}
+
+// sha1Digest is the form of digest that WARC tools compare. It guards against damage, not against
+// forgery: that is the work of the SHA-256 and of the edge's signature over it.
+func sha1Digest(b []byte) string {
+	sum := sha1.Sum(b)
+	return "sha1:" + base32.StdEncoding.EncodeToString(sum[:])
+}
+
+// newRecordID returns a random version 4 UUID as a URN (RFC 9562).
+func newRecordID() string {
+	var u [16]byte
+	rand.Read(u[:]) // never fails (crypto/rand, Go 1.24)
+	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
+	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}

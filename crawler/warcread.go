@@ -1,0 +1,123 @@
+package crawler
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// Record is one record of a WARC file as ReadWARC found it.
+type Record struct {
+	Type, ID       string // ID without the angle brackets
+	URL            string // WARC-Target-URI
+	Date           time.Time
+	Fields         textproto.MIMEHeader
+	Block          []byte // owned by the callee
+	Offset, Length int64  // of the gzip member
+}
+
+// ErrWARC is the cause of each complaint of ReadWARC about what a record says.
+var ErrWARC = errors.New("malformed WARC record")
+
+// ReadWARC calls each for every record of a compressed WARC file, in order, and stops at the first
+// error of either. It is strict: one record a gzip member, WARC/1.1, exact lengths, and the block
+// digest has to hold. A file that ends inside a record gives an error that wraps
+// io.ErrUnexpectedEOF, after each whole record was given.
+func ReadWARC(r io.Reader, each func(Record) error) error {
+	in := &countingReader{r: bufio.NewReader(r)}
+	var zip gzip.Reader
+	for {
+		start := in.n
+		err := zip.Reset(in)
+		if errors.Is(err, io.EOF) && in.n == start {
+			return nil
+		}
+		var rec Record
+		if err == nil {
+			zip.Multistream(false)
+			rec, err = readRecord(&zip)
+		}
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("read WARC record at byte %d: %w", start, err)
+		}
+		rec.Offset, rec.Length = start, in.n-start
+		if err := each(rec); err != nil {
+			return err
+		}
+	}
+}
+
+// countingReader gives gzip single bytes, so that it takes none beyond its member.
+type countingReader struct {
+	r *bufio.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func (c *countingReader) ReadByte() (byte, error) {
+	b, err := c.r.ReadByte()
+	if err == nil {
+		c.n++
+	}
+	return b, err
+}
+
+// readRecord reads the single record of a member, to the member's end.
+func readRecord(member io.Reader) (Record, error) {
+	in := bufio.NewReader(io.LimitReader(member, maxWARCHeader+maxWARCBlock))
+	text := textproto.NewReader(in)
+	version, err := text.ReadLine()
+	if err != nil {
+		return Record{}, err
+	}
+	if version != "WARC/1.1" {
+		return Record{}, fmt.Errorf("%w: version %.20q", ErrWARC, version)
+	}
+	fields, err := text.ReadMIMEHeader()
+	if err != nil {
+		return Record{}, err
+	}
+	length, err := strconv.ParseInt(fields.Get("Content-Length"), 10, 64)
+	if err != nil || length < 0 || length > maxWARCBlock {
+		return Record{}, fmt.Errorf("%w: Content-Length %.20q", ErrWARC, fields.Get("Content-Length"))
+	}
+	rest, err := io.ReadAll(in)
+	if err != nil {
+		return Record{}, err
+	}
+	block, found := bytes.CutSuffix(rest, []byte("\r\n\r\n"))
+	if !found || int64(len(block)) != length {
+		return Record{}, fmt.Errorf("%w: block is not of the %d bytes announced", ErrWARC, length)
+	}
+	if want := fields.Get("WARC-Block-Digest"); want != "" && want != sha1Digest(block) {
+		return Record{}, fmt.Errorf("%w: block does not match its digest", ErrWARC)
+	}
+	date, err := time.Parse(time.RFC3339Nano, fields.Get("WARC-Date"))
+	if err != nil {
+		return Record{}, fmt.Errorf("%w: WARC-Date %.40q", ErrWARC, fields.Get("WARC-Date"))
+	}
+	id := strings.TrimSuffix(strings.TrimPrefix(fields.Get("WARC-Record-ID"), "<"), ">")
+	if id == "" || fields.Get("WARC-Type") == "" {
+		return Record{}, fmt.Errorf("%w: WARC-Type or WARC-Record-ID is missing", ErrWARC)
+	}
+	return Record{
+		Type: fields.Get("WARC-Type"), ID: id, URL: fields.Get("WARC-Target-URI"), Date: date,
+		Fields: fields, Block: block,
+	}, nil
+}
