@@ -68,7 +68,7 @@ func (p *Policy) Check(r Request) error {
 	if !p.apps[r.App] {
 		return denied("app_denied", "the owner does not share for %q", r.App)
 	}
-	if p.hours != nil && !p.hours.open(r.Time) {
+	if !p.Open(r.Time) {
 		return denied("out_of_hours", "the owner does not share at this hour")
 	}
 	if !p.purposes[r.Purpose] {
@@ -99,6 +99,9 @@ func (p *Policy) checkPort(port uint16) error {
 	}
 	return nil
 }
+
+// Open tells whether the owner shares at t, read in t's own time zone.
+func (p *Policy) Open(t time.Time) bool { return p.hours == nil || p.hours.open(t) }
 
 // Digest identifies the rules and the category lists they were compiled with: two policies with the
 // same digest give the same answers. It travels in channels and receipts as the policy hash.
