@@ -23,6 +23,7 @@ const (
 	BalanceExhausted   Code = 0x0108
 	PartnerLimit       Code = 0x0109
 	OverLimit          Code = 0x010a
+	HeaderTooLarge     Code = 0x010b
 )
 
 // Destinations nobody may reach.
@@ -143,6 +144,7 @@ var codes = []row{
 	{BalanceExhausted, "balance_exhausted", 402, 2, "http_request_denied", OwnerClient, "the account's prepaid balance is used up"},
 	{PartnerLimit, "partner_limit", 429, 2, "http_request_denied", OwnerClient, "the account exceeds its rate or its number of connections"},
 	{OverLimit, "over_limit", 403, 2, "http_request_denied", OwnerClient, "the grant was used up in the middle of a stream"},
+	{HeaderTooLarge, "header_too_large", 431, 1, "http_request_error", OwnerClient, "the request's head is too long or has too many fields"},
 	{DestLoopback, "dest_loopback", 403, 2, "destination_ip_prohibited", OwnerPolicy, "the address is loopback"},
 	{DestPrivate, "dest_private", 403, 2, "destination_ip_prohibited", OwnerPolicy, "the address is private (RFC 1918)"},
 	{DestLinkLocal, "dest_linklocal", 403, 2, "destination_ip_prohibited", OwnerPolicy, "the address is link-local, cloud metadata included"},

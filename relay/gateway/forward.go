@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/elazarl/goproxy"
+
+	"sward/internal/wire"
+)
+
+// maxResponseHead bounds, in bytes, the head of a target's response: the same as a request's default.
+const maxResponseHead = 64 << 10
+
+// newTransport sends one plain request over the connection that was opened for it. A connection is never used again: it
+// belongs to one account and one edge. TLS never ends here, so there is nothing to verify.
+func newTransport(cfg Config) *http.Transport {
+	var http1 http.Protocols
+	http1.SetHTTP1(true)
+	return &http.Transport{
+		Protocols: &http1, DisableKeepAlives: true, DisableCompression: true,
+		MaxResponseHeaderBytes: maxResponseHead, ResponseHeaderTimeout: cfg.ResponseTime,
+		ExpectContinueTimeout: time.Second, // RFC 9110 §10.1.1 lets a client go on without the answer
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			x, ok := ctx.Value(exchangeKey{}).(*exchange)
+			if !ok {
+				return nil, errors.New("no connection was opened for this request")
+			}
+			return watched(x.conn, cfg.IdleTime), nil
+		},
+	}
+}
+
+// roundTrip sends a request that was let in. A failure becomes the answer that explains it.
+func (g *Gateway) roundTrip(r *http.Request, _ *goproxy.ProxyCtx) (*http.Response, error) {
+	x := r.Context().Value(exchangeKey{}).(*exchange)
+	resp, err := g.transport.RoundTrip(r)
+	if err != nil {
+		e := targetFault(err)
+		g.note(e, err)
+		resp = refusalResponse(e)
+	} else {
+		stripResponse(resp.Header)
+		x.body = &body{ReadCloser: resp.Body}
+		resp.Body = x.body
+	}
+	resp.Header.Set(headerEdge, x.conn.Edge())
+	if len(r.TransferEncoding) > 0 {
+		resp.Header.Set("Connection", "close") // see client.rest
+	}
+	return resp, nil
+}
+
+// targetFault tells what went wrong between the request and the head of its response.
+func targetFault(err error) *wire.Error {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
+		return e
+	}
+	if t, ok := errors.AsType[net.Error](err); errors.Is(err, errQuiet) || ok && t.Timeout() {
+		return &wire.Error{Code: wire.FetchTimeout}
+	}
+	return &wire.Error{Code: wire.TargetClosed}
+}
+
+// Fields that end at a proxy (RFC 9110 §7.6.1) are removed in both directions, and with them every Upgrade: a request
+// for HTTP/2 in clear text or for WebSocket is answered as if it had not asked, as §7.8 allows. Both work with CONNECT.
+var hopFields = []string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+	"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+}
+
+// Fields that tell the way of a request are removed from it and none is added: neither partner nor edge is named.
+var (
+	wayFields   = []string{"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip"}
+	wayPrefixes = []string{"X-Forwarded-", "X-Edge-", "Sward-", "Proxy-"}
+)
+
+func stripRequest(r *http.Request) {
+	stripHops(r.Header)
+	for _, name := range wayFields {
+		r.Header.Del(name)
+	}
+	for name := range r.Header {
+		for _, prefix := range wayPrefixes {
+			if strings.HasPrefix(http.CanonicalHeaderKey(name), prefix) {
+				delete(r.Header, name)
+			}
+		}
+	}
+	if _, ok := r.Header["User-Agent"]; !ok {
+		r.Header.Set("User-Agent", "") // or net/http would add its own
+	}
+}
+
+func stripResponse(h http.Header) {
+	stripHops(h)
+	for _, name := range []string{headerEdge, headerError, headerBillable} {
+		h.Del(name) // only the door says these
+	}
+}
+
+func stripHops(h http.Header) {
+	for _, list := range h["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			h.Del(strings.TrimSpace(name))
+		}
+	}
+	for _, name := range hopFields {
+		h.Del(name)
+	}
+}
+
+// body notes that a response broke off: goproxy ends a response in the same way whether it did or not.
+type body struct {
+	io.ReadCloser
+	err error
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+func (b *body) failed() bool { return b.err != nil }
+
+// errQuiet is why a watched connection was closed.
+var errQuiet = errors.New("nothing moved for the idle time")
+
+// watchedConn closes a connection on which nothing moves in either direction. A deadline for reads would cut a long
+// upload, during which net/http already waits for the response.
+type watchedConn struct {
+	net.Conn
+	idle  time.Duration
+	timer *time.Timer
+	quiet atomic.Bool
+}
+
+func watched(conn net.Conn, idle time.Duration) *watchedConn {
+	w := &watchedConn{Conn: conn, idle: idle}
+	w.timer = time.AfterFunc(idle, func() {
+		w.quiet.Store(true)
+		w.Conn.Close()
+	})
+	return w
+}
+
+func (w *watchedConn) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	return n, w.moved(n, err)
+}
+
+func (w *watchedConn) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	return n, w.moved(n, err)
+}
+
+func (w *watchedConn) moved(n int, err error) error {
+	if n > 0 && !w.quiet.Load() {
+		w.timer.Reset(w.idle)
+	}
+	if err != nil && w.quiet.Load() {
+		return errQuiet
+	}
+	return err
+}
+
+func (w *watchedConn) Close() error {
+	w.timer.Stop()
+	return w.Conn.Close()
+}

@@ -1,0 +1,223 @@
+// Package gateway is the partners' door: one TCP port where any HTTP or SOCKS5 client can ask for a connection through
+// somebody's home. Nothing of ours is needed on the other side of it.
+//
+// A connection walks through this package like this:
+//
+//	accept ──▶ serve: the first byte tells the dialect
+//	            ├─ 5      ─▶ socks.go: greeting, credential, request
+//	            └─ letter ─▶ client.go, head.go: one strict head at a time, for net/http
+//	                         http.go: ServeHTTP
+//	          credential ─▶ Authorise ─▶ target ─▶ Dial                   admit.go
+//	            ├─ refused          ─▶ status, SOCKS reply, headers          refuse.go
+//	            ├─ CONNECT, SOCKS5  ─▶ Conn.Join
+//	            └─ plain HTTP       ─▶ one request over Conn                 forward.go
+//
+// The door knows nothing of edges, grants or money: Authorise says who somebody is, and Dial gives a connection that
+// meters itself. It decides what needs no one else: whether the request is well-formed, and whether the target is one
+// that nobody may reach, so that such a request costs no edge anything. HTTP is net/http and goproxy; SOCKS5 is RFC 1928
+// with the user name and password of RFC 1929.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/elazarl/goproxy"
+
+	"sward/internal/wire"
+	"sward/policy"
+)
+
+// Account is a partner as Authorise knows it. The door carries it to Dial and does not look inside.
+type Account any
+
+// Conn is a connection to a target through an edge. It meters itself, because what counts as delivered depends on how
+// its bytes reach the partner: a tunnelled connection is handed the partner's socket, whose acknowledgements it can ask
+// for, and a plain HTTP response is what has been read from it.
+type Conn interface {
+	// net.Conn serves plain HTTP: bytes are metered as they are read and written. Close ends the connection and its
+	// account; it follows Join too, and may be called twice.
+	net.Conn
+
+	// Edge names the exit, for the partner: the Sward-Edge header.
+	Edge() string
+
+	// Join carries bytes between the target and client both ways, until both have ended, one has failed, or ctx ends.
+	// client is the partner's TCP connection behind NetConn() net.Conn, with CloseWrite and Reset.
+	Join(ctx context.Context, client net.Conn) error
+}
+
+// Config is the door's world. Errors of Authorise and Dial may carry a *wire.Error, which the partner is told; any other
+// error is told as a fault of ours and logged.
+type Config struct {
+	Listener net.Listener
+
+	// Authorise finds the account of a name and key. It is the caller's to compare in constant time and to slow down
+	// those who guess.
+	Authorise func(ctx context.Context, name, key string) (Account, error)
+
+	// Dial connects to target through some edge. ctx bounds the dialling, not the connection.
+	Dial func(ctx context.Context, who Account, target policy.Target) (Conn, error)
+
+	Gate    policy.Gate     // addresses nobody may name, beyond those that are not public
+	Ports   []uint16        // targets' ports; default 80 and 443
+	Refused func(wire.Code) // told of every refusal, for the caller's metrics; may be nil
+	Log     *slog.Logger
+
+	MaxConns     int           // connections at once; more are turned away. Default 10 000: 64 KiB each in the worst case
+	HeaderBytes  int           // of one HTTP request head. Default 64 KiB
+	HeaderTime   time.Duration // for a head or a SOCKS handshake, from its first byte. Default 10 s
+	IdleTime     time.Duration // between two requests, and without a byte moving in a plain request. Default 60 s
+	DialTime     time.Duration // for Authorise, and for Dial. Default 45 s
+	ResponseTime time.Duration // from a plain request to the head of its response. Default 60 s
+	Grace        time.Duration // for running connections once Run was told to stop. Default 10 s
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Ports) == 0 {
+		c.Ports = []uint16{80, 443}
+	}
+	if c.Refused == nil {
+		c.Refused = func(wire.Code) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxConns <= 0 {
+		c.MaxConns = 10_000
+	}
+	if c.HeaderBytes <= 0 {
+		c.HeaderBytes = 64 << 10
+	}
+	for d, def := range map[*time.Duration]time.Duration{
+		&c.HeaderTime: 10 * time.Second, &c.IdleTime: 60 * time.Second, &c.DialTime: 45 * time.Second,
+		&c.ResponseTime: 60 * time.Second, &c.Grace: 10 * time.Second,
+	} {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	return c
+}
+
+// Gateway is a worker.
+type Gateway struct {
+	cfg       Config
+	ports     *policy.Policy
+	proxy     *goproxy.ProxyHttpServer
+	transport *http.Transport
+	slots     chan struct{} // one token for each open connection
+}
+
+// New makes a door; nothing happens before Run.
+func New(cfg Config) (*Gateway, error) {
+	cfg = cfg.withDefaults()
+	if cfg.Listener == nil || cfg.Authorise == nil || cfg.Dial == nil {
+		return nil, errors.New("gateway: Listener, Authorise and Dial are required")
+	}
+	ports, err := portRules(cfg.Ports)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg, ports: ports, slots: make(chan struct{}, cfg.MaxConns)}
+	g.transport = newTransport(cfg)
+	g.proxy = g.newProxy()
+	return g, nil
+}
+
+// Run serves until ctx ends, then lets running connections go on for the grace, and returns when all have ended. The
+// error is the listener's, nil when ctx ended.
+func (g *Gateway) Run(ctx context.Context) error {
+	lasting, stop := context.WithCancel(context.WithoutCancel(ctx)) // ends with the grace
+	defer stop()
+	web := newHandoff(g.cfg.Listener.Addr())
+	server := g.newServer(lasting)
+	var serving, conns sync.WaitGroup
+	serving.Go(func() { server.Serve(web) }) // returns when drain shuts it down
+
+	unlisten := context.AfterFunc(ctx, func() { g.cfg.Listener.Close() })
+	err := g.accept(ctx, func(conn net.Conn) {
+		conns.Go(func() {
+			defer func() { <-g.slots }()
+			g.serve(lasting, newClient(conn, g.cfg), web)
+		})
+	})
+	if unlisten() {
+		g.cfg.Listener.Close()
+	}
+
+	drained := make(chan struct{})
+	go func() {
+		conns.Wait()
+		close(drained)
+	}()
+	grace, done := context.WithTimeout(lasting, g.cfg.Grace)
+	defer done()
+	server.Shutdown(grace) // idle connections at once, running requests as they end
+	select {
+	case <-drained:
+	case <-grace.Done():
+		stop()
+		server.Close()
+		<-drained
+	}
+	serving.Wait()
+	return err
+}
+
+// accept hands each connection that comes in to serve, until ctx ends or the listener fails for good.
+func (g *Gateway) accept(ctx context.Context, serve func(net.Conn)) error {
+	const shortest, longest = 5 * time.Millisecond, time.Second // between tries while the system has no descriptors
+	pause := shortest
+	for {
+		conn, err := g.cfg.Listener.Accept()
+		switch {
+		case err == nil:
+			pause = shortest
+			select {
+			case g.slots <- struct{}{}:
+				serve(conn)
+			default:
+				g.turnAway(conn)
+			}
+		case ctx.Err() != nil:
+			return nil
+		case !isTemporary(err):
+			return err
+		default:
+			g.cfg.Log.Warn("connections cannot be accepted, will try again", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, longest)
+		}
+	}
+}
+
+// isTemporary tells an exhausted process from a broken listener, as net/http does.
+func isTemporary(err error) bool {
+	t, ok := err.(interface{ Temporary() bool })
+	return ok && t.Temporary()
+}
+
+// serve carries one connection from its first byte to its end.
+func (g *Gateway) serve(ctx context.Context, c *client, web *handoff) {
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	first, err := c.first()
+	switch {
+	case err != nil:
+	case first == socksVersion:
+		g.serveSOCKS(ctx, c)
+	case isToken(first):
+		if web.give(c) {
+			<-c.finished
+		}
+	}
+}
