@@ -1,0 +1,199 @@
+// Package crawler turns a partner's wish ("this site, as text") into documents fetched politely
+// through other people's home connections, and keeps what it promised across every crash.
+//
+// A job is stored before it is acknowledged (jobs.go). Its addresses wait in the frontier, a table
+// of one queue per host and job (frontier.go). The scheduler (run.go) leases a host to one edge at a
+// time over all jobs, so that many polite nodes never add up to an attack; a lease is a batch of
+// addresses sent over one crawl stream (batch.go). Each page that comes back carries the edge's signed
+// attestation, and a sample is fetched again by a second road where TLS ends here (audit.go). It is
+// then read (page.go), archived (warc.go), and settled (settle.go): document, state
+// of the address, new links and counters in one transaction. What was settled waits in the outbox
+// until the index has it (outbox.go). Partners see all of this as the Firecrawl v2 API (api.go).
+//
+// The package dials nothing itself: roads to edges, the verification of their signatures and the
+// accounts enter through Config.
+package crawler
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sward/crawler/fetch"
+)
+
+// Account is the partner on whose behalf, and at whose cost, a job runs.
+type Account struct {
+	ID, Name string
+	Purpose  string // of policy's closed list; decides which opt-outs bind
+}
+
+// Page is a crawled page on its way to the index. The same page may be handed over twice, after a
+// crash: the index puts it under its URL again.
+type Page struct {
+	URL, Title, Description, Language string
+	Text                              string // main content, plain
+	Headings                          []string
+	Fetched                           time.Time
+	Edge                              string // through whose home connection
+	SHA256                            string // of the decoded body, hexadecimal
+	Simhash                           uint64 // of Text
+}
+
+// Config is the outside world. Dir, OpenCrawl, OpenTunnel, Verify and Authorise are required.
+type Config struct {
+	Dir   string           // database, archive
+	Clock func() time.Time // nil: time.Now
+	Log   *slog.Logger     // nil: discard
+	Roots *x509.CertPool   // for TLS that ends here (tunnel, audit); nil: the system's
+
+	// OpenCrawl opens a crawl stream to some edge that is not in avoid.
+	OpenCrawl func(ctx context.Context, a Account, avoid []string) (conn net.Conn, edge string, err error)
+	// OpenTunnel opens a proxy stream to hostport through some edge that is not in avoid.
+	OpenTunnel func(ctx context.Context, a Account, hostport string, avoid []string) (conn net.Conn, edge string, err error)
+	// Verify checks an edge's signature over an attestation.
+	Verify func(edge string, attest, sig []byte) bool
+	// Authorise finds the account of a key. Errors carry wire codes.
+	Authorise func(ctx context.Context, key string) (Account, error)
+	// Suspect reports an edge that was caught with a page it did not fetch. Nil: nobody listens.
+	Suspect func(ctx context.Context, edge, reason string)
+	// Release tells that an account has no running job left: unused grants may be returned.
+	Release func(ctx context.Context, a Account)
+	// Store puts pages into the index, durably when it returns nil. Nil: there is no index.
+	Store func(ctx context.Context, pages ...Page) error
+
+	Agent        string        // User-Agent of every fetch; default fetch.DefaultAgent
+	AuditRate    float64       // share of pages fetched again by a second road; default 0.02, negative: none
+	Delay        time.Duration // between two requests to one host; default 1 s
+	PageTimeout  time.Duration // for one request and its answer; default 1 min, like an edge's
+	RetryDelay   time.Duration // before the first retry of a page, doubled for each further; default 2 s
+	MaxStall     time.Duration // how long a job waits for any edge before it fails; default 1 h
+	MaxJobAge    time.Duration // how long a job may run; default 72 h
+	Keep         time.Duration // how long documents can be collected after the job's end; default 24 h
+	HostsAtOnce  int           // hosts leased at the same time; default 64
+	BatchSize    int           // addresses in one lease; default 16
+	MaxBody      int           // bytes of one decoded body; default 8 MiB
+	ArchiveBytes int64         // of one archive file before the next is started; default 1 GiB
+}
+
+func (c Config) withDefaults() Config {
+	orDuration := func(d *time.Duration, or time.Duration) {
+		if *d <= 0 {
+			*d = or
+		}
+	}
+	orInt := func(n *int, or int) {
+		if *n <= 0 {
+			*n = or
+		}
+	}
+	orDuration(&c.Delay, time.Second)
+	orDuration(&c.PageTimeout, time.Minute)
+	orDuration(&c.RetryDelay, 2*time.Second)
+	orDuration(&c.MaxStall, time.Hour)
+	orDuration(&c.MaxJobAge, 72*time.Hour)
+	orDuration(&c.Keep, 24*time.Hour)
+	orInt(&c.HostsAtOnce, 64)
+	orInt(&c.BatchSize, 16)
+	orInt(&c.MaxBody, 8<<20)
+	c.BatchSize = min(c.BatchSize, maxBatch)
+	if c.ArchiveBytes <= 0 {
+		c.ArchiveBytes = 1 << 30
+	}
+	if c.AuditRate == 0 {
+		c.AuditRate = 0.02
+	}
+	if c.Agent == "" {
+		c.Agent = fetch.DefaultAgent
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Suspect == nil {
+		c.Suspect = func(context.Context, string, string) {}
+	}
+	if c.Release == nil {
+		c.Release = func(context.Context, Account) {}
+	}
+	return c
+}
+
+// Crawler is both a store (Open, Close) and, while it is open, a worker (Run) and the crawl API
+// (Handler).
+type Crawler struct {
+	cfg      Config
+	store    *store
+	archive  *WARC
+	frontier *frontier
+	jobs     *jobTable
+	metrics  *metrics
+
+	settling chan *settlement // to the one writer of results
+	wake     chan struct{}    // to the scheduler: something became due
+	filled   chan struct{}    // to the outbox: something was put in
+	readers  chan struct{}    // tokens: pages read at the same time
+}
+
+// Open opens or creates the store in cfg.Dir. Addresses that were being fetched when the last
+// process died are simply due again: a lease is memory, a result is disk.
+func Open(cfg Config) (*Crawler, error) {
+	if cfg.Dir == "" || cfg.OpenCrawl == nil || cfg.OpenTunnel == nil || cfg.Verify == nil || cfg.Authorise == nil {
+		return nil, errors.New("open crawler: Dir, OpenCrawl, OpenTunnel, Verify and Authorise are required")
+	}
+	cfg = cfg.withDefaults()
+	s, err := openStore(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	archive, err := OpenWARC(filepath.Join(cfg.Dir, "warc"), cfg.ArchiveBytes, cfg.Clock)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open crawler: %w", err), s.close())
+	}
+	c := &Crawler{
+		cfg: cfg, store: s, archive: archive, jobs: newJobTable(s), frontier: newFrontier(s),
+		settling: make(chan *settlement, maxGroup),
+		wake:     make(chan struct{}, 1),
+		filled:   make(chan struct{}, 1),
+		readers:  make(chan struct{}, runtime.NumCPU()),
+	}
+	c.metrics = newMetrics(c)
+	return c, nil
+}
+
+// Run crawls until ctx ends and all it started has stopped.
+func (c *Crawler) Run(ctx context.Context) error {
+	// Results of leases that end with ctx are still settled: the settler stops last.
+	settler, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var settled sync.WaitGroup
+	settled.Go(func() { c.settleAll(settler) })
+	defer func() { stop(); settled.Wait() }()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.schedule(ctx) })
+	g.Go(func() error { return c.feedIndex(ctx) })
+	g.Go(func() error { return c.tidy(ctx) })
+	return g.Wait()
+}
+
+// Close closes the store. Call it after Run has returned.
+func (c *Crawler) Close() error { return errors.Join(c.archive.Close(), c.store.close()) }
+
+// signal wakes the reader of a one-place channel; a second signal before it looks is the same.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

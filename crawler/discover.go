@@ -1,0 +1,66 @@
+package crawler
+
+import "time"
+
+// Bounds on what pages and sitemaps may add to a job (attack J05: a site that invents addresses).
+const (
+	maxPerDocument = 10_000 // new addresses taken from one page or sitemap
+	maxQueueFactor = 20     // addresses queued for each document asked for …
+	minQueue       = 1000   // … and at least this many
+)
+
+// link is an address on its way into the frontier.
+type link struct {
+	kind  int
+	url   string
+	host  string
+	key   []byte
+	depth int
+}
+
+func newLink(address string, kind, depth int, o Order) (link, error) {
+	host, err := hostOf(address)
+	if err != nil {
+		return link{}, err
+	}
+	return link{kind: kind, url: address, host: host, key: pageKey(address, kind, o), depth: depth}, nil
+}
+
+// discover queues addresses that the job does not have yet and returns how many those were. j's
+// counters follow.
+func (t *tx) discover(j *job, links []link, via int64, now time.Time) (int, error) {
+	pages, seeds := 0, 0
+	bound := max(minQueue, maxQueueFactor*j.quota)
+	for _, l := range links {
+		if j.discovered+pages+seeds >= bound {
+			break
+		}
+		ready := now.UnixMilli()
+		if l.kind != kindPage {
+			ready = 0 // what a site says of itself comes before what its pages say
+		}
+		n, err := t.do(`INSERT INTO urls (job, key, kind, url, host, depth, via, state, ready_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)
+			ON CONFLICT (job, key) DO NOTHING`, j.id, l.key, l.kind, l.url, l.host, l.depth, via, ready)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			continue
+		}
+		if l.kind == kindPage {
+			pages++
+		} else {
+			seeds++
+		}
+		if err := t.wakeHost(l.host, ready); err != nil {
+			return 0, err
+		}
+	}
+	if pages+seeds == 0 {
+		return 0, nil
+	}
+	_, err := t.do("UPDATE jobs SET discovered = discovered + ?, pages = pages + ?, seeds = seeds + ? WHERE id = ?",
+		pages+seeds, pages, seeds, j.id)
+	j.discovered += pages + seeds
+	return pages + seeds, err
+}

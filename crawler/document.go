@@ -1,0 +1,134 @@
+package crawler
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// Document is one page in Firecrawl's shape. Only the renderings that were asked for are set.
+type Document struct {
+	Markdown string         `json:"markdown,omitempty"`
+	HTML     string         `json:"html,omitempty"`
+	RawHTML  string         `json:"rawHtml,omitempty"`
+	Links    []string       `json:"links,omitempty"`
+	Images   []string       `json:"images,omitempty"`
+	Warning  string         `json:"warning,omitempty"`
+	Metadata map[string]any `json:"metadata"`
+}
+
+// Provenance is how a document came to be, in enough detail to check it: the edge's signed statement
+// names the body's digest, and the archive holds the exchange.
+type Provenance struct {
+	Edge        string    `json:"edge,omitempty"` // who fetched and attested it; empty if it was fetched from here
+	Exit        string    `json:"exit"`           // through whose connection the delivered bytes came
+	Execution   string    `json:"execution"`      // edge or tunnel
+	Attest      string    `json:"attest,omitempty"`
+	Signature   string    `json:"signature,omitempty"`
+	SHA256      string    `json:"sha256"` // of the body, content coding removed
+	Bytes       int       `json:"bytes"`
+	Truncated   string    `json:"truncated,omitempty"`
+	WARC        warcPlace `json:"warc"`
+	Redirects   []string  `json:"redirects,omitempty"`
+	RobotsRule  string    `json:"robotsRule,omitempty"`
+	FetchedAt   string    `json:"fetchedAt"`
+	TookMillis  int64     `json:"tookMs"`
+	Audited     string    `json:"audited"` // match, mismatch or skipped
+	Extractor   string    `json:"extractor"`
+	TextSimhash string    `json:"textSimhash"`
+	Hidden      bool      `json:"hiddenTextDropped,omitempty"`
+	Canonical   string    `json:"canonical,omitempty"` // as claimed by the page
+	Rights      Rights    `json:"rights"`
+}
+
+// warcPlace is a Location in the API's spelling.
+type warcPlace struct {
+	File   string `json:"file"`
+	Offset int64  `json:"offset"`
+	Length int64  `json:"length"`
+}
+
+// newDocument puts a page together for the partner.
+func newDocument(j *job, a arrival, t Text, rights Rights, at Location, final string) Document {
+	o := j.order.Scrape
+	var d Document
+	if o.wants(FormatMarkdown) {
+		d.Markdown = t.Markdown
+	}
+	if o.wants(FormatHTML) {
+		d.HTML = t.HTML
+	}
+	if o.wants(FormatRawHTML) {
+		d.RawHTML = rawText(a.Body, a.contentType())
+	}
+	if o.wants(FormatLinks) {
+		d.Links = t.Links
+	}
+	if o.wants(FormatImages) {
+		d.Images = t.Images
+	}
+	if unmet := o.unmet(); len(unmet) > 0 {
+		d.Warning = "these options were ignored because a home node cannot honour them:"
+		for _, name := range unmet {
+			d.Warning += " " + name
+		}
+	}
+	d.Metadata = map[string]any{
+		"sourceURL": a.asked, "url": final, "statusCode": a.Status, "contentType": a.contentType(),
+		"scrapeId": newJobName(), "proxyUsed": "basic", "cacheState": "miss", "creditsUsed": 1,
+		"provenance": newProvenance(a, t, rights, at),
+	}
+	for name, value := range map[string]string{
+		"title": t.Title, "description": t.Description, "language": t.Language, "author": t.Author,
+		"publishedTime": t.Published, "robots": t.Robots,
+	} {
+		if value != "" {
+			d.Metadata[name] = value
+		}
+	}
+	for name, value := range openGraph(t.OG) {
+		d.Metadata[name] = value
+	}
+	return d
+}
+
+func newProvenance(a arrival, t Text, rights Rights, at Location) Provenance {
+	p := Provenance{
+		Edge: a.edge, Exit: a.exit, Execution: "edge", SHA256: hex.EncodeToString(a.sum[:]), Bytes: len(a.Body),
+		Attest: base64.StdEncoding.EncodeToString(a.Attest), Signature: base64.StdEncoding.EncodeToString(a.Sig),
+		Truncated: a.truncated(), WARC: warcPlace(at), Redirects: a.Hops, RobotsRule: a.Rule,
+		FetchedAt: a.Started.UTC().Format(time.RFC3339Nano), TookMillis: a.Took.Milliseconds(),
+		Audited: a.audited, Extractor: t.Extractor, TextSimhash: fmt.Sprintf("%016x", Simhash(t.Plain)),
+		Hidden: t.Hidden, Canonical: t.Canonical, Rights: rights,
+	}
+	if a.edge == "" {
+		p.Execution = "tunnel"
+	}
+	return p
+}
+
+// ogNames are the Open Graph properties that Firecrawl names, in its spelling.
+var ogNames = map[string]string{
+	"title": "ogTitle", "description": "ogDescription", "url": "ogUrl", "image": "ogImage", "audio": "ogAudio",
+	"determiner": "ogDeterminer", "locale": "ogLocale", "site_name": "ogSiteName", "video": "ogVideo",
+}
+
+func openGraph(og map[string]string) map[string]string {
+	named := make(map[string]string)
+	for property, value := range og {
+		if name := ogNames[property]; name != "" {
+			named[name] = value
+		}
+	}
+	return named
+}
+
+// rawText is the page's source in UTF-8, whatever its charset was.
+func rawText(body []byte, contentType string) string {
+	_, source, err := decodeDocument(body, contentType)
+	if err != nil {
+		return ""
+	}
+	return source
+}

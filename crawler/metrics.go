@@ -1,0 +1,65 @@
+package crawler
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are numbers only: no label carries an address, a URL or an account.
+type metrics struct {
+	pages         *prometheus.CounterVec // by fate
+	ended         *prometheus.CounterVec // jobs by state
+	audits        *prometheus.CounterVec // by verdict
+	roads         *prometheus.CounterVec // streams that were not to be had, by code
+	archiveErrors prometheus.Counter
+	leased, queue prometheus.Collector
+	outbox        prometheus.Collector
+}
+
+func newMetrics(c *Crawler) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, read func(context.Context) (float64, error)) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			n, err := read(ctx)
+			if err != nil {
+				return -1 // visible, and not mistaken for an empty queue
+			}
+			return n
+		})
+	}
+	return &metrics{
+		pages:  counter("crawler_pages_total", "Addresses settled, by what became of them.", "fate"),
+		ended:  counter("crawler_jobs_ended_total", "Jobs ended, by state.", "state"),
+		audits: counter("crawler_audits_total", "Pages checked by a second road or by their attestation, by verdict.", "verdict"),
+		roads:  counter("crawler_roads_refused_total", "Crawl streams that were not to be had, by code.", "code"),
+		archiveErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crawler_archive_errors_total", Help: "Exchanges that could not be archived."}),
+		leased: gauge("crawler_hosts_leased", "Hosts being fetched from.", func(context.Context) (float64, error) {
+			return float64(c.frontier.count()), nil
+		}),
+		queue: gauge("crawler_pages_queued", "Page addresses waiting in running jobs; -1 if unreadable.", func(ctx context.Context) (n float64, err error) {
+			err = c.store.reader.QueryRowContext(ctx, "SELECT coalesce(sum(pages), 0) FROM jobs WHERE state = 0").Scan(&n)
+			return n, err
+		}),
+		outbox: gauge("crawler_outbox_pages", "Settled pages that the index does not have yet; -1 if unreadable.", func(ctx context.Context) (float64, error) {
+			n, err := c.outboxLen(ctx)
+			return float64(n), err
+		}),
+	}
+}
+
+var fateNames = map[fate]string{deliver: "delivered", skip: "skipped", fail: "failed", retry: "retried", wait: "postponed", ruin: "ruined"}
+
+func (m *metrics) settled(f fate) { m.pages.WithLabelValues(fateNames[f]).Inc() }
+
+// Metrics returns the collectors for main to register.
+func (c *Crawler) Metrics() []prometheus.Collector {
+	m := c.metrics
+	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.archiveErrors, m.leased, m.queue, m.outbox}
+}

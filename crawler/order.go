@@ -1,0 +1,193 @@
+package crawler
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// Bounds on what a partner may ask of one job.
+const (
+	defaultLimit = 10_000  // documents, Firecrawl's default
+	maxLimit     = 100_000 // documents
+	maxPatterns  = 1000    // entries of includePaths and of excludePaths, as in Firecrawl
+	maxPattern   = 2000    // bytes of one of them
+	maxDelay     = 60      // seconds between requests a partner may ask for
+
+	defaultTimeout = 60_000  // milliseconds a scrape may take
+	minTimeout     = 1_000   // likewise
+	maxTimeout     = 300_000 // likewise
+)
+
+// Order is what a partner asks of a job, in the names of Firecrawl's v2 API. Fields it does not
+// name are ignored, because every release of the SDKs sends new ones.
+type Order struct {
+	URL                    string        `json:"url"`
+	IncludePaths           []string      `json:"includePaths,omitempty"`
+	ExcludePaths           []string      `json:"excludePaths,omitempty"`
+	RegexOnFullURL         bool          `json:"regexOnFullURL,omitempty"`
+	MaxDiscoveryDepth      *int          `json:"maxDiscoveryDepth,omitempty"`
+	Sitemap                string        `json:"sitemap,omitempty"`
+	IgnoreQueryParameters  bool          `json:"ignoreQueryParameters,omitempty"`
+	DeduplicateSimilarURLs *bool         `json:"deduplicateSimilarURLs,omitempty"`
+	Limit                  *int          `json:"limit,omitempty"`
+	CrawlEntireDomain      bool          `json:"crawlEntireDomain,omitempty"`
+	AllowExternalLinks     bool          `json:"allowExternalLinks,omitempty"`
+	AllowSubdomains        bool          `json:"allowSubdomains,omitempty"`
+	Delay                  float64       `json:"delay,omitempty"` // seconds
+	Scrape                 ScrapeOptions `json:"scrapeOptions,omitzero"`
+
+	// Execution is ours: "edge" (default) has pages fetched and attested at the edge; "tunnel"
+	// fetches every page from here through an edge, so that TLS ends here.
+	Execution string `json:"execution,omitempty"`
+	// Webhook is named to be refused: a partner who waits for a call that never comes is worse
+	// served than one who is told.
+	Webhook json.RawMessage `json:"webhook,omitempty"`
+}
+
+// ScrapeOptions say what a document holds.
+type ScrapeOptions struct {
+	Formats         []Format `json:"formats,omitempty"`
+	OnlyMainContent *bool    `json:"onlyMainContent,omitempty"`
+	IncludeTags     []string `json:"includeTags,omitempty"`
+	ExcludeTags     []string `json:"excludeTags,omitempty"`
+	Timeout         int      `json:"timeout,omitempty"` // milliseconds
+
+	// What a home node cannot do for now. Each is named in the document's warning.
+	Headers map[string]string `json:"headers,omitempty"`
+	WaitFor int               `json:"waitFor,omitempty"`
+	Mobile  bool              `json:"mobile,omitempty"`
+	Actions []json.RawMessage `json:"actions,omitempty"`
+}
+
+// Format names one rendering of a page. Firecrawl writes it as a string or as {"type": …}.
+type Format string
+
+// The renderings.
+const (
+	FormatMarkdown Format = "markdown"
+	FormatHTML     Format = "html"
+	FormatRawHTML  Format = "rawHtml"
+	FormatLinks    Format = "links"
+	FormatImages   Format = "images"
+)
+
+var formats = []Format{FormatMarkdown, FormatHTML, FormatRawHTML, FormatLinks, FormatImages}
+
+// UnmarshalJSON accepts both spellings.
+func (f *Format) UnmarshalJSON(b []byte) error {
+	var name string
+	if err := json.Unmarshal(b, &name); err != nil {
+		var object struct {
+			Type string `json:"type"`
+		}
+		if err := json.Unmarshal(b, &object); err != nil {
+			return fmt.Errorf("a format is a name or an object with a type")
+		}
+		name = object.Type
+	}
+	*f = Format(name)
+	return nil
+}
+
+func (o ScrapeOptions) wants(f Format) bool {
+	if len(o.Formats) == 0 {
+		return f == FormatMarkdown
+	}
+	return slices.Contains(o.Formats, f)
+}
+
+func (o ScrapeOptions) mainOnly() bool { return o.OnlyMainContent == nil || *o.OnlyMainContent }
+
+func (o ScrapeOptions) timeout() time.Duration {
+	if o.Timeout == 0 {
+		return defaultTimeout * time.Millisecond
+	}
+	return time.Duration(o.Timeout) * time.Millisecond
+}
+
+// unmet lists the options that this network does not honour.
+func (o ScrapeOptions) unmet() []string {
+	var names []string
+	for name, set := range map[string]bool{
+		"headers": len(o.Headers) > 0, "waitFor": o.WaitFor > 0, "mobile": o.Mobile, "actions": len(o.Actions) > 0,
+	} {
+		if set {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (o ScrapeOptions) check() error {
+	for _, f := range o.Formats {
+		if !slices.Contains(formats, f) {
+			return fmt.Errorf("format %.40q is not offered: use markdown, html, rawHtml, links or images", string(f))
+		}
+	}
+	if o.Timeout != 0 && (o.Timeout < minTimeout || o.Timeout > maxTimeout) {
+		return fmt.Errorf("timeout is from %d to %d milliseconds, not %d", minTimeout, maxTimeout, o.Timeout)
+	}
+	_, err := compileSelection(o.IncludeTags, o.ExcludeTags)
+	return err
+}
+
+func (o Order) limit() int {
+	if o.Limit == nil {
+		return defaultLimit
+	}
+	return *o.Limit
+}
+
+func (o Order) similarAreSame() bool {
+	return o.DeduplicateSimilarURLs == nil || *o.DeduplicateSimilarURLs
+}
+
+func (o Order) tunnel() bool { return o.Execution == "tunnel" }
+
+// check names the first field a partner has to change.
+func (o Order) check() error {
+	switch {
+	case o.limit() < 1 || o.limit() > maxLimit:
+		return fmt.Errorf("limit is from 1 to %d, not %d", maxLimit, o.limit())
+	case o.MaxDiscoveryDepth != nil && *o.MaxDiscoveryDepth < 0:
+		return fmt.Errorf("maxDiscoveryDepth is not negative")
+	case !slices.Contains([]string{"", "skip", "include", "only"}, o.Sitemap):
+		return fmt.Errorf("sitemap is skip, include or only, not %.20q", o.Sitemap)
+	case !slices.Contains([]string{"", "edge", "tunnel"}, o.Execution):
+		return fmt.Errorf("execution is edge or tunnel, not %.20q", o.Execution)
+	case !(o.Delay >= 0 && o.Delay <= maxDelay):
+		return fmt.Errorf("delay is from 0 to %d seconds", maxDelay)
+	case len(o.Webhook) > 0 && string(o.Webhook) != "null":
+		return fmt.Errorf("webhook is not offered: poll the job's url")
+	}
+	if _, err := patterns("includePaths", o.IncludePaths); err != nil {
+		return err
+	}
+	if _, err := patterns("excludePaths", o.ExcludePaths); err != nil {
+		return err
+	}
+	return o.Scrape.check()
+}
+
+// patterns compiles regular expressions (RE2, so that none can run away) of the named field.
+func patterns(field string, list []string) ([]*regexp.Regexp, error) {
+	if len(list) > maxPatterns {
+		return nil, fmt.Errorf("%s has at most %d entries, not %d", field, maxPatterns, len(list))
+	}
+	compiled := make([]*regexp.Regexp, 0, len(list))
+	for _, text := range list {
+		if len(text) > maxPattern {
+			return nil, fmt.Errorf("%s: a pattern has at most %d bytes", field, maxPattern)
+		}
+		re, err := regexp.Compile(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not a regular expression: %w", field, text, err)
+		}
+		compiled = append(compiled, re)
+	}
+	return compiled, nil
+}

@@ -1,0 +1,206 @@
+package crawler
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"sward/crawler/fetch"
+	"sward/internal/wire"
+)
+
+// arrival is a page as one road brought it.
+type arrival struct {
+	fetch.Result
+	item    item
+	asked   string
+	edge    string // who attested it; empty if it was fetched from here
+	exit    string // through whose connection it came
+	audited string // auditMatch, …
+	sum     [32]byte
+}
+
+func (a arrival) contentType() string {
+	if h, err := a.Header(); err == nil {
+		return oneLine(h.Get("Content-Type"), 200)
+	}
+	return ""
+}
+
+// truncated is the reason in WARC's words.
+func (a arrival) truncated() string {
+	switch {
+	case a.Flags&(wire.PageWireTruncated|wire.PageDecodedTruncated) != 0:
+		return "length"
+	case a.Flags&wire.PageTimeTruncated != 0:
+		return "time"
+	}
+	return ""
+}
+
+// read turns a page into what becomes of its address. Nothing is stored yet except in the archive,
+// where a page that is not settled is only a page too much.
+func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
+	o = outcome{job: l.job, item: a.item}
+	start := a.item.kind == kindPage && a.asked == l.job.base
+	sc := l.scope
+	defer func() {
+		if start && (o.fate == deliver || o.fate == skip || o.fate == fail) {
+			o.links = append(sc.seeds(), o.links...)
+		}
+	}()
+	if a.Code != wire.OK {
+		c.refused(&o, a)
+		return o
+	}
+	if a.item.kind != kindPage {
+		o.fate = skip
+		if a.Status == http.StatusOK {
+			o.links = sc.readSeed(a)
+		} else if busyStatus(a.Status) {
+			o.again("", a.RetryAfter, c.cfg)
+		}
+		return o
+	}
+	final, err := Canonicalise(a.URL, nil)
+	if err != nil {
+		o.fate = fail
+		o.failure(wire.RedirectDenied, "it redirects to an address that cannot be crawled")
+		return o
+	}
+	if final != a.asked {
+		o.final = final
+		if start {
+			o.moved = true
+			if sc, err = newScope(l.job.order, final); err != nil {
+				o.fate, o.code, o.owner, o.detail = fail, codeScope, wire.OwnerTarget, err.Error()
+				return o
+			}
+		}
+	}
+	at, err := url.Parse(final)
+	if err != nil || !start && !sc.covers(at) {
+		o.fate, o.code, o.owner, o.detail = fail, codeScope, wire.OwnerTarget, "it redirects to where the job does not go"
+		return o
+	}
+	if !c.acceptable(&o, a) {
+		return o
+	}
+	c.extract(ctx, &o, sc, a, at)
+	return o
+}
+
+// refused judges a page that did not come.
+func (c *Crawler) refused(o *outcome, a arrival) {
+	o.failure(a.Code, "")
+	if a.Code == wire.RobotsDenied && a.Rule != "" {
+		o.detail = oneLine("robots.txt: "+a.Rule, wire.MaxRule)
+	}
+	switch o.fate = judge(a.Code); o.fate {
+	case retry:
+		o.again(a.exit, a.RetryAfter, c.cfg)
+	case fail:
+		// A failure carries no attestation, and an idle edge could invent it: another has to agree.
+		if a.edge != "" && a.item.attempt == 0 {
+			o.again(a.edge, 0, c.cfg)
+		}
+	case wait:
+		o.ready = c.cfg.Clock().Add(roadPause)
+		o.avoid = append(append([]string(nil), a.item.avoid...), a.exit)
+	}
+}
+
+// acceptable judges the status. Whoever scrapes one page wants to see what there is, whatever its
+// status; a crawl delivers, and charges for, pages only.
+func (c *Crawler) acceptable(o *outcome, a arrival) bool {
+	if a.Status < 300 {
+		return true
+	}
+	o.status(a.Status)
+	if busyStatus(a.Status) {
+		o.again("", a.RetryAfter, c.cfg)
+	} else {
+		o.fate = fail
+	}
+	return o.fate == fail && o.job.kind == kindScrape
+}
+
+// extract reads the text, decides what may be done with it, archives the exchange and makes the
+// document.
+func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival, at *url.URL) {
+	options := o.job.order.Scrape
+	t, err := Extract(ctx, a.Body, a.contentType(), at, ExtractOptions{
+		MainOnly: options.mainOnly(), IncludeTags: options.IncludeTags, ExcludeTags: options.ExcludeTags,
+	})
+	if err != nil {
+		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the answer could not be read as a page"
+		if errors.Is(err, ErrNotText) {
+			o.detail = "the answer is not text"
+		}
+		return
+	}
+	header, err := a.Header()
+	if err != nil {
+		header = http.Header{}
+	}
+	rights := readRights(header, t.Robots)
+	if rights.forbids(o.job.account.Purpose) {
+		o.fate = fail
+		o.failure(wire.PurposeDenied, "the site does not allow use for training")
+		return
+	}
+	if o.job.kind == kindCrawl && o.job.order.Sitemap != "only" && !rights.noFollow() {
+		o.links = sc.links(t.Links, a.item.depth+1)
+	}
+	if !sc.delivers(at) { // the start page of a job whose patterns leave it out
+		o.fate = skip
+		return
+	}
+	a.sum = sha256.Sum256(a.Body)
+	place, err := c.archive.Write(exchange(a, at.String()))
+	if err != nil {
+		c.metrics.archiveErrors.Inc()
+		o.fate, o.ready = wait, c.cfg.Clock().Add(storePause)
+		return
+	}
+	o.fate = deliver
+	if o.document, err = json.Marshal(newDocument(o.job, a, t, rights, place, at.String())); err != nil {
+		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
+		return
+	}
+	if c.cfg.Store != nil && !rights.noIndex() && a.Status < 300 {
+		o.page = packPage(Page{
+			URL: at.String(), Title: t.Title, Description: t.Description, Language: t.Language, Text: t.Plain,
+			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: Simhash(t.Plain),
+		})
+	}
+}
+
+// exchange is the page as the archive keeps it, with the signed statement beside it.
+func exchange(a arrival, final string) Exchange {
+	x := Exchange{
+		URL: final, Started: a.Started, Request: a.Request, Response: a.Response, Body: a.Body, Truncated: a.truncated(),
+		Metadata: map[string]string{"Sward-Exit": headerSafe(a.exit), "Sward-Audited": a.audited},
+	}
+	if a.Address.IsValid() {
+		x.Address = a.Address.Unmap().String()
+	}
+	if !bytes.HasPrefix(x.Response, []byte("HTTP/")) {
+		x.Response = fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n\r\n", a.Status, http.StatusText(a.Status))
+	}
+	if a.edge != "" {
+		x.Metadata["Sward-Edge"] = headerSafe(a.edge)
+		x.Metadata["Sward-Attest"] = base64.StdEncoding.EncodeToString(a.Attest)
+		x.Metadata["Sward-Signature"] = base64.StdEncoding.EncodeToString(a.Sig)
+	}
+	return x
+}
+
+func headerSafe(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }

@@ -1,0 +1,96 @@
+package crawler
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// Bounds on one address. What lies beyond them is made up by a program faster than anybody can read.
+const (
+	maxSegments   = 24 // of a path
+	maxRepeats    = 3  // of one segment in a path: /a/b/a/b/a/b/a is a loop
+	maxParameters = 24 // of a query
+)
+
+// sessionParameters name a visit, not a page.
+var sessionParameters = map[string]bool{
+	"phpsessid": true, "jsessionid": true, "sessionid": true, "session_id": true, "sid": true, "aspsessionid": true,
+	"cfid": true, "cftoken": true,
+}
+
+// indexNames are what servers call the page of a directory.
+var indexNames = map[string]bool{
+	"index.html": true, "index.htm": true, "index.php": true, "index.asp": true, "index.aspx": true, "default.aspx": true,
+}
+
+// pageKey is what makes two addresses one page for a job. The kind is part of it: a sitemap that is
+// also linked is also a page.
+func pageKey(address string, kind int, o Order) []byte {
+	text := address
+	if u, err := url.Parse(address); err == nil && kind == kindPage {
+		u.Path, _, _ = strings.Cut(u.Path, ";jsessionid=")
+		u.RawPath = ""
+		u.RawQuery = withoutSession(u.RawQuery)
+		if o.IgnoreQueryParameters {
+			u.RawQuery = ""
+		}
+		if o.similarAreSame() {
+			u.Scheme, u.Host = "", bare(u)
+			if dir, last := path.Split(u.Path); indexNames[strings.ToLower(last)] {
+				u.Path = dir
+			}
+			u.Path = strings.TrimRight(u.Path, "/")
+		}
+		text = u.String()
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", kind, text))
+	return sum[:16] // 128 bits: addresses of one job never meet by chance
+}
+
+func withoutSession(query string) string {
+	if query == "" {
+		return ""
+	}
+	kept := make([]string, 0, strings.Count(query, "&")+1)
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if !sessionParameters[strings.ToLower(name)] {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+// assets are endings of addresses that lead to no page.
+var assets = map[string]bool{
+	".7z": true, ".apk": true, ".avi": true, ".avif": true, ".bin": true, ".bmp": true, ".bz2": true, ".css": true,
+	".deb": true, ".dmg": true, ".eot": true, ".exe": true, ".gif": true, ".gz": true, ".ico": true, ".iso": true,
+	".jar": true, ".jpeg": true, ".jpg": true, ".js": true, ".m4a": true, ".mkv": true, ".mov": true, ".mp3": true,
+	".mp4": true, ".mpeg": true, ".mpg": true, ".msi": true, ".ogg": true, ".ogv": true, ".otf": true, ".png": true,
+	".rar": true, ".rpm": true, ".svg": true, ".tar": true, ".tgz": true, ".tif": true, ".tiff": true, ".ttf": true,
+	".wasm": true, ".wav": true, ".webm": true, ".webp": true, ".wmv": true, ".woff": true, ".woff2": true, ".xz": true,
+	".zip": true,
+}
+
+func isPage(u *url.URL) bool { return !assets[strings.ToLower(path.Ext(u.Path))] }
+
+// isTrap tells addresses beyond the bounds.
+func isTrap(u *url.URL) bool {
+	if len(u.String()) > MaxURL || strings.Count(u.RawQuery, "&") >= maxParameters {
+		return true
+	}
+	segments := strings.Split(strings.Trim(u.Path, "/"), "/")
+	if len(segments) > maxSegments {
+		return true
+	}
+	seen := make(map[string]int, len(segments))
+	for _, segment := range segments {
+		if seen[segment]++; seen[segment] > maxRepeats {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,174 @@
+package crawler
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+	_ "modernc.org/sqlite" // the driver
+)
+
+//go:embed schema.sql
+var schema string
+
+// schemaVersion is SQLite's user_version of a store that schema.sql made.
+const schemaVersion = 1
+
+// maxReaders is how many read transactions run beside the one writer.
+const maxReaders = 4
+
+// store is the SQLite file. One connection writes, so that transactions never meet a locked
+// database; readers see the last commit. synchronous=FULL: a commit that returned is on disk, and
+// what an API answer or a settled page promised survives a kill.
+type store struct {
+	reader *sql.DB
+	pool   *sql.DB // holds the writer's connection and no other
+
+	mu       sync.Mutex // one write transaction at a time
+	writer   *sql.Conn
+	prepared map[string]*sql.Stmt // on writer, by text
+}
+
+func openStore(dir string) (_ *store, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open crawl store: %w", err)
+	}
+	dsn := "file:" + filepath.ToSlash(filepath.Join(dir, "crawl.db")) +
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	s := &store{prepared: make(map[string]*sql.Stmt)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open crawl store: %w", err), s.close())
+		}
+	}()
+	if s.pool, err = sql.Open("sqlite", dsn); err != nil {
+		return nil, err
+	}
+	if s.reader, err = sql.Open("sqlite", dsn); err != nil {
+		return nil, err
+	}
+	s.reader.SetMaxOpenConns(maxReaders)
+	s.reader.SetMaxIdleConns(maxReaders)
+	if s.writer, err = s.pool.Conn(context.Background()); err != nil {
+		return nil, err
+	}
+	return s, s.migrate()
+}
+
+func (s *store) migrate() error {
+	var version int
+	if err := s.reader.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch version {
+	case schemaVersion:
+		return nil
+	case 0:
+		return s.update(func(tx *tx) error {
+			_, err := tx.writer.ExecContext(context.Background(), schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
+			return err
+		})
+	default:
+		return fmt.Errorf("store has version %d, this program knows %d", version, schemaVersion)
+	}
+}
+
+// tx is the open write transaction; it prepares each statement once in the store's life.
+type tx struct{ *store }
+
+// update runs f in one write transaction, which is durable when update returns nil and undone when
+// it does not. It takes no context: a transaction is milliseconds of local work, and one that was
+// half cancelled would be harder to reason about than one that ended.
+func (s *store) update(f func(*tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.writer.ExecContext(context.Background(), "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	err := f(&tx{s})
+	if err == nil {
+		if _, err = s.writer.ExecContext(context.Background(), "COMMIT"); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("commit: %w", err)
+	}
+	_, undo := s.writer.ExecContext(context.Background(), "ROLLBACK")
+	return errors.Join(err, undo)
+}
+
+func (t *tx) stmt(query string) (*sql.Stmt, error) {
+	if known := t.prepared[query]; known != nil {
+		return known, nil
+	}
+	fresh, err := t.writer.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	t.prepared[query] = fresh
+	return fresh, nil
+}
+
+// do runs a statement and returns how many rows it changed.
+func (t *tx) do(query string, args ...any) (int64, error) {
+	stmt, err := t.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := stmt.Exec(args...)
+	if err != nil {
+		return 0, fmt.Errorf("store: %w", err)
+	}
+	return r.RowsAffected()
+}
+
+// query runs a query for one row.
+func (t *tx) query(query string, args ...any) *sql.Row {
+	stmt, err := t.stmt(query)
+	if err != nil {
+		return t.writer.QueryRowContext(context.Background(), query, args...) // carries the same error
+	}
+	return stmt.QueryRow(args...)
+}
+
+func (s *store) close() error {
+	var errs []error
+	for _, stmt := range s.prepared {
+		errs = append(errs, stmt.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.Close())
+	}
+	for _, db := range []*sql.DB{s.reader, s.pool} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Documents and pages are stored as zstd. Both coders are safe for concurrent EncodeAll and
+// DecodeAll.
+var (
+	packer, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1))
+	unpacker, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDocument))
+)
+
+// maxDocument is the most one document's JSON may have, in bytes: four renderings of a body at its
+// limit, escaped.
+const maxDocument = 256 << 20
+
+func pack(b []byte) []byte { return packer.EncodeAll(b, nil) }
+
+func unpack(b []byte) ([]byte, error) {
+	out, err := unpacker.DecodeAll(b, nil)
+	if err != nil {
+		return nil, fmt.Errorf("unpack: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,130 @@
+package crawler
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sward/internal/wire"
+)
+
+const (
+	tidyEvery  = 30 * time.Second
+	tidyChunk  = 2000           // rows removed in one transaction, so that results never wait long
+	hostMemory = 24 * time.Hour // how long an idle host's delay and failures are remembered, RFC 9309 §2.4
+)
+
+// tidy ends jobs that would otherwise never end, and forgets what nobody may ask for any more.
+func (c *Crawler) tidy(ctx context.Context) error {
+	ticker := time.NewTicker(tidyEvery)
+	defer ticker.Stop()
+	for {
+		if err := c.tidyOnce(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("crawl store cannot be tidied", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (c *Crawler) tidyOnce(ctx context.Context) error {
+	now := c.cfg.Clock()
+	stalled, err := c.jobs.list(ctx, "state = 0 AND stalled > 0 AND stalled <= ?", now.Add(-c.cfg.MaxStall).UnixMilli())
+	if err != nil {
+		return err
+	}
+	for _, j := range stalled {
+		if err := c.end(ctx, j, Failed, wire.NoEdge); err != nil {
+			return err
+		}
+	}
+	late, err := c.jobs.list(ctx, "state = 0 AND deadline <= ?", now.UnixMilli())
+	if err != nil {
+		return err
+	}
+	for _, j := range late {
+		if err := c.end(ctx, j, Failed, wire.FetchTimeout); err != nil {
+			return err
+		}
+	}
+	expired, err := c.jobs.list(ctx, "state > 0 AND finished <= ?", now.Add(-c.cfg.Keep).UnixMilli())
+	if err != nil {
+		return err
+	}
+	for _, j := range expired {
+		if err := c.forget(ctx, j.id); err != nil {
+			return err
+		}
+	}
+	return c.store.update(func(tx *tx) error {
+		_, err := tx.do("DELETE FROM hosts WHERE wake_at IS NULL AND ready_at <= ?", now.Add(-hostMemory).UnixMilli())
+		return err
+	})
+}
+
+// forget removes a job and all that hangs on it, a chunk at a time; the job itself last, so that what
+// a crash leaves is found again.
+func (c *Crawler) forget(ctx context.Context, id int64) error {
+	for _, table := range []string{"urls", "documents", "errors"} {
+		for n := int64(tidyChunk); n == tidyChunk; {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			err := c.store.update(func(tx *tx) (err error) {
+				n, err = tx.do("DELETE FROM "+table+" WHERE id IN (SELECT id FROM "+table+" WHERE job = ? LIMIT ?)", id, tidyChunk)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("forget job: %w", err)
+			}
+		}
+	}
+	return c.store.update(func(tx *tx) error {
+		_, err := tx.do("DELETE FROM jobs WHERE id = ?", id)
+		return err
+	})
+}
+
+// stall notes since when a job has not got an edge.
+func (t *tx) stall(job int64, now time.Time) error {
+	_, err := t.do("UPDATE jobs SET stalled = ? WHERE id = ? AND stalled = 0", now.UnixMilli(), job)
+	return err
+}
+
+// abandon fails everything that the job of l has queued on a host that cannot be reached.
+func (c *Crawler) abandon(l *lease, code wire.Code) error {
+	var state State
+	err := c.store.update(func(tx *tx) error {
+		now := c.cfg.Clock()
+		if _, err := tx.do(`INSERT INTO errors (job, url, code, owner, detail, at)
+			SELECT job, url, ?, ?, ?, ? FROM urls WHERE host = ? AND job = ? AND state = 0 AND kind = 0 LIMIT ?`,
+			code.Name(), string(code.Owner()), "the host was given up: "+code.Meaning(), now.UnixMilli(), l.host, l.job.id, maxErrors); err != nil {
+			return err
+		}
+		pages, err := tx.do("UPDATE urls SET state = ? WHERE host = ? AND job = ? AND state = 0 AND kind = 0", urlFailed, l.host, l.job.id)
+		if err != nil {
+			return err
+		}
+		seeds, err := tx.do("UPDATE urls SET state = ? WHERE host = ? AND job = ? AND state = 0", urlSkipped, l.host, l.job.id)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.do("UPDATE jobs SET pages = pages - ?, seeds = seeds - ?, failed = failed + ? WHERE id = ? AND state = 0",
+			pages, seeds, pages, l.job.id); err != nil {
+			return err
+		}
+		j := &job{id: l.job.id, quota: l.job.quota}
+		state, err = tx.conclude(j, now)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("give up host: %w", err)
+	}
+	if state != Scraping {
+		c.over(context.Background(), l.job.id, l.job.account, state)
+	}
+	return nil
+}
