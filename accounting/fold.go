@@ -1,0 +1,574 @@
+package accounting
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sward/internal/identity"
+)
+
+// What the book refuses of a channel or a receipt, beyond the form that its codec checks. The order is that of the
+// checks, cheapest first.
+const (
+	ErrSubmitter      Refusal = "submitter"       // handed in by neither side of the channel
+	ErrUnknownChannel Refusal = "unknown_channel" // the channel itself was never handed in, or is long over
+	ErrWindowClosed   Refusal = "window_closed"   // more than a day after the channel's end
+	ErrRelay          Refusal = "relay"           // a relay that is not in the network
+	ErrSuspended      Refusal = "suspended"       // its edge or its relay is suspended
+	ErrConsent        Refusal = "consent"         // the owner accepted other terms than today's
+	ErrGrant          Refusal = "grant"           // a grant that is unknown, names another relay, or serves too many channels
+	ErrFull           Refusal = "full"            // the book holds as many live channels as it may
+)
+
+// errStale is an older receipt, or the same again: nothing is wrong, and nothing changes.
+var errStale = errors.New("already on file")
+
+// event applies one of the hub's own decisions. On error nothing has changed that matters.
+func (s *state) event(p place, e event) error {
+	_, proof := e.(*evidenceEvent) // stands within a settlement; every other event ends it
+	if !proof {
+		if err := s.endSettlement(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.Seq != s.seq+1:
+		return fmt.Errorf("%s: signed for place %d", e.kind(), p.Seq)
+	case p.Prev != s.head:
+		return fmt.Errorf("%s: signed for another history", e.kind())
+	case p.Time < s.time:
+		return fmt.Errorf("%s: time runs backwards", e.kind())
+	}
+	if _, first := e.(*openedEvent); first != (p.Seq == 1) {
+		return fmt.Errorf("%s: a journal opens once, with its first record", e.kind())
+	}
+	if !proof {
+		s.ledger.begin(p.Seq)
+	}
+	if err := s.dispatch(p, e); err != nil {
+		return fmt.Errorf("%s: %w", e.kind(), err)
+	}
+	s.time = p.Time
+	if s.settler.IsZero() {
+		return s.commit()
+	}
+	return nil
+}
+
+// endSettlement posts what the settlement at the end of the journal has moved, as one transaction.
+func (s *state) endSettlement() error {
+	s.settler = identity.ID{}
+	return s.commit()
+}
+
+func (s *state) dispatch(p place, e event) error {
+	switch e := e.(type) {
+	case *openedEvent:
+		s.network, s.hub = e.Network, e.Hub
+		return identity.CheckNetwork(e.Network)
+	case *priceEvent:
+		return s.foldPrice(e)
+	case *partnerEvent:
+		return s.foldPartner(p, e)
+	case *depositEvent:
+		return s.foldDeposit(e)
+	case *inviteEvent:
+		return s.foldInvite(e)
+	case *consentEvent:
+		return s.foldConsent(p, e)
+	case *relayEvent:
+		return s.foldRelay(p, e)
+	case *grantEvent:
+		return s.foldGrant(p, e)
+	case *releaseEvent:
+		return s.foldRelease(e)
+	case *expireEvent:
+		return s.foldExpire(p.Time)
+	case *suspendEvent:
+		return s.foldSuspend(e)
+	case *settleEvent:
+		s.settler = e.Submitter
+		return nil
+	case *evidenceEvent:
+		return s.foldEvidence(p, e)
+	}
+	return errors.New("unknown event")
+}
+
+// commit ends the running transaction of the ledger.
+func (s *state) commit() error {
+	lines, err := s.ledger.commit()
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		name := l.account.String()
+		if l.amount != 0 {
+			s.postings = append(s.postings, l)
+		}
+		if l.account.kind == kindReserve && l.balance == 0 {
+			delete(s.ledger.balances, l.account) // used up or returned: nobody asks for it again
+			s.drop(tableAccount, name)
+			continue
+		}
+		s.put(tableAccount, name, accountRow{name, l.balance})
+	}
+	return nil
+}
+
+// advance moves on to the record that was just applied; head is its link in the journal's chain.
+func (s *state) advance(seq uint64, head [32]byte) {
+	s.seq, s.head = seq, head
+	s.put(tableBook, bookKey, bookRow{s})
+}
+
+func (s *state) foldPrice(e *priceEvent) error {
+	if err := e.Price.check(); err != nil {
+		return err
+	}
+	if _, taken := s.prices[e.Price.ID]; taken {
+		return fmt.Errorf("price %d exists: grants were issued under it", e.Price.ID)
+	}
+	s.prices[e.Price.ID] = e.Price
+	s.price = e.Price.ID
+	s.put(tablePrice, decimal(uint64(e.Price.ID)), priceRow{e.Price})
+	return nil
+}
+
+func (s *state) foldPartner(p place, e *partnerEvent) error {
+	switch {
+	case !validName(e.Name):
+		return errBadName
+	case s.byName[e.Name] != nil:
+		return errNameTaken
+	case s.partners[e.ID] != nil || s.byKey[e.Key] != nil || e.Purpose == 0:
+		return errors.New("id or key is taken, or the purpose is missing")
+	}
+	added := &partner{id: e.ID, name: e.Name, purpose: e.Purpose, key: e.Key, created: p.Time}
+	s.partners[e.ID], s.byName[e.Name], s.byKey[e.Key] = added, added, added
+	s.put(tablePartner, e.ID.String(), added)
+	return nil
+}
+
+func (s *state) foldDeposit(e *depositEvent) error {
+	price, known := s.prices[e.Price]
+	if !known || s.partners[e.Partner] == nil {
+		return errors.New("unknown partner or price")
+	}
+	amount, err := price.Worth(e.Bytes)
+	if err != nil {
+		return err
+	}
+	if amount != e.Amount || amount == 0 {
+		return fmt.Errorf("%d bytes are worth %d micro-points, not %d", e.Bytes, amount, e.Amount)
+	}
+	return s.ledger.move(issueAccount, partnerAccount(e.Partner), amount)
+}
+
+func (s *state) foldInvite(e *inviteEvent) error {
+	if s.invites[e.Code] != nil {
+		return errors.New("code exists")
+	}
+	i := &inviteRow{code: e.Code, expires: e.Expires}
+	s.invites[e.Code] = i
+	s.put(tableInvite, e.Code.String(), i)
+	return nil
+}
+
+func (s *state) foldConsent(p place, e *consentEvent) error {
+	i := s.invites[e.Code]
+	if i == nil || !i.edge.IsZero() || p.Time >= i.expires || e.Edge.IsZero() {
+		return errBadCode
+	}
+	i.edge = e.Edge
+	s.put(tableInvite, i.code.String(), i)
+	row := s.edge(e.Edge)
+	row.consent, row.consented = e.Consent, p.Time
+	return nil
+}
+
+func (s *state) foldRelay(p place, e *relayEvent) error {
+	r := s.relays[e.Relay.ID]
+	if r == nil {
+		if e.Relay.ID.IsZero() {
+			return errors.New("a relay without an id")
+		}
+		r = &relayRow{admitted: p.Time}
+		s.relays[e.Relay.ID] = r
+	}
+	r.RelayInfo = e.Relay
+	s.put(tableRelay, e.Relay.ID.String(), r)
+	return nil
+}
+
+func (s *state) foldSuspend(e *suspendEvent) error {
+	if r := s.relays[e.Peer]; r != nil {
+		r.suspended = e.Reason
+		s.put(tableRelay, e.Peer.String(), r)
+		return nil
+	}
+	if e.Peer.IsZero() {
+		return errors.New("a peer without an id")
+	}
+	s.suspend(e.Peer, e.Reason)
+	return nil
+}
+
+// foldGrant reserves balance: all of a new grant's limit, or the difference when a grant is extended.
+func (s *state) foldGrant(p place, e *grantEvent) error {
+	g, price := e.Grant, s.prices[e.Grant.Price]
+	relay := s.relays[g.Relay]
+	switch {
+	case s.partners[e.Partner] == nil || price.ID == 0:
+		return errors.New("unknown partner or price")
+	case g.Issuer != s.hub || g.Issued > p.Time || g.NotAfter <= p.Time:
+		return fmt.Errorf("not issued by this hub, or not now: %w", ErrGrant)
+	case relay == nil || relay.suspended != "":
+		return ErrRelay
+	}
+	limit, err := price.Cost(g.Limit)
+	if err != nil {
+		return err
+	}
+	if limit == 0 {
+		return fmt.Errorf("%d bytes cost nothing: %w", g.Limit, ErrGrant)
+	}
+	live, held := s.grants[g.ID], Micro(0)
+	if live != nil {
+		same := live.Grant
+		same.Limit, same.NotAfter = g.Limit, g.NotAfter
+		if same != g.Grant || live.partner != e.Partner || g.Limit < live.Limit || g.NotAfter < live.NotAfter || live.phase != grantOpen {
+			return fmt.Errorf("not an extension of grant %s: %w", g.ID, ErrGrant)
+		}
+		if held, err = price.Cost(live.Limit); err != nil {
+			return err
+		}
+	}
+	if err := s.ledger.move(partnerAccount(e.Partner), reserveAccount(g.ID), limit-held); err != nil {
+		return fmt.Errorf("%w: %w", errBalance, err)
+	}
+	if live == nil {
+		live = &liveGrant{partner: e.Partner}
+		s.grants[g.ID] = live
+		s.partners[e.Partner].live++
+	}
+	live.SignedGrant = g
+	s.put(tableGrant, g.ID.String(), live)
+	return nil
+}
+
+func (s *state) foldRelease(e *releaseEvent) error {
+	g := s.grants[e.Grant]
+	if g == nil || g.phase != grantOpen {
+		return ErrGrant
+	}
+	g.phase, g.finals = grantClosing, e.Finals
+	s.put(tableGrant, g.ID.String(), g)
+	return s.closeIfSettled(g)
+}
+
+// closeIfSettled returns the rest of a released grant once every receipt that its relay named is on file.
+func (s *state) closeIfSettled(g *liveGrant) error {
+	for _, f := range g.finals {
+		if c := s.channels[f.Channel]; c == nil || c.serial < f.Serial {
+			return nil
+		}
+	}
+	return s.closeGrant(g)
+}
+
+func (s *state) closeGrant(g *liveGrant) error {
+	rest := s.ledger.balances[reserveAccount(g.ID)]
+	if err := s.ledger.move(reserveAccount(g.ID), partnerAccount(g.partner), rest); err != nil {
+		return err
+	}
+	g.phase, g.finals = grantClosed, nil
+	s.partners[g.partner].live--
+	s.put(tableGrant, g.ID.String(), g)
+	return nil
+}
+
+// over says whether the time has come to close a grant, or to forget a row.
+func (g *liveGrant) over(now int64) bool {
+	return g.phase != grantClosed && now >= g.NotAfter+lateGrants.Milliseconds()
+}
+func (g *liveGrant) forgotten(now int64) bool {
+	return g.phase == grantClosed && now > g.NotAfter+grantMemory.Milliseconds()
+}
+func (c *liveChannel) over(now int64) bool { return now > c.expires+lateReceipts.Milliseconds() }
+func (i *inviteRow) over(now int64) bool   { return now >= i.expires }
+
+// due says whether an expire event at now would change anything.
+func (s *state) due(now int64) bool {
+	for _, g := range s.grants {
+		if g.over(now) || g.forgotten(now) {
+			return true
+		}
+	}
+	for _, c := range s.channels {
+		if c.over(now) {
+			return true
+		}
+	}
+	for _, i := range s.invites {
+		if i.over(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// foldExpire returns what was reserved for grants that nobody can use or settle any more, and forgets what is over. The
+// order of the maps does not show: a transaction's lines are sorted.
+func (s *state) foldExpire(now int64) error {
+	for _, g := range s.grants {
+		if g.over(now) {
+			if err := s.closeGrant(g); err != nil {
+				return err
+			}
+		}
+		if g.forgotten(now) {
+			delete(s.grants, g.ID)
+			s.drop(tableGrant, g.ID.String())
+		}
+	}
+	for id, c := range s.channels {
+		if c.over(now) {
+			delete(s.channels, id)
+			s.drop(tableChannel, id.String())
+		}
+	}
+	for code, i := range s.invites {
+		if i.over(now) {
+			delete(s.invites, code)
+			s.drop(tableInvite, code.String())
+		}
+	}
+	return nil
+}
+
+// checkChannel says whether a channel may be entered at now; errStale if it is on file already.
+func (s *state) checkChannel(id ChannelID, c Channel, now int64) error {
+	if s.channels[id] != nil {
+		return errStale
+	}
+	relay, edge := s.relays[c.Relay], s.edges[c.Edge]
+	switch {
+	case c.Issuer != s.hub:
+		return ErrIssuer
+	case relay == nil:
+		return ErrRelay
+	case relay.suspended != "" || edge != nil && edge.suspended != "":
+		return ErrSuspended
+	case c.Opened > now+maxSkew.Milliseconds():
+		return ErrEarly
+	case now > c.Expires+lateReceipts.Milliseconds():
+		return ErrWindowClosed
+	case len(s.channels) >= maxLiveChannels:
+		return ErrFull
+	}
+	return nil
+}
+
+// channel enters a channel. Its signatures have been checked.
+func (s *state) channel(id ChannelID, c SignedChannel) error {
+	if s.settler.IsZero() {
+		return errors.New("channel: outside a settlement")
+	}
+	if err := s.checkChannel(id, c.Channel, s.time); err != nil {
+		return fmt.Errorf("channel: %w", err)
+	}
+	s.edge(c.Edge)
+	live := &liveChannel{id: id, edge: c.Edge, relay: c.Relay, edgeKey: c.EdgeKey, relayKey: c.RelayKey, expires: c.Expires}
+	s.channels[id] = live
+	s.put(tableChannel, id.String(), live)
+	return nil
+}
+
+// checkReceipt says whether a receipt is news at now: nil if it is, errStale if it changes nothing, else the rule that it
+// breaks. A receipt is news only if it goes on from the one on file: a later serial and no count that shrinks.
+func (s *state) checkReceipt(r *SignedReceipt, hash [32]byte, now int64) error {
+	c := s.channels[r.Channel]
+	switch {
+	case c == nil:
+		return ErrUnknownChannel
+	case c.over(now):
+		return ErrWindowClosed
+	case r.Serial == c.serial && hash == c.hash:
+		return errStale
+	case r.Serial == c.serial:
+		return ErrFork
+	case r.Serial < c.serial && !within(r.Tallies, c.tallies):
+		return ErrRegression // it has counted more, earlier
+	case r.Serial < c.serial:
+		return errStale
+	case !covers(r.Tallies, c.tallies):
+		return ErrRegression
+	case r.Serial == c.serial+1 && c.serial > 0 && r.Prev != c.hash:
+		return ErrPrevious
+	}
+	for _, t := range r.Tallies {
+		g := s.grants[t.Grant]
+		if g == nil || g.Relay != c.relay {
+			return ErrGrant
+		}
+		if _, counted := find(c.tallies, t.Grant); !counted && g.channels >= g.MaxChannels {
+			return ErrGrant
+		}
+	}
+	if unsigned(r.EdgeSig) || unsigned(r.RelaySig) {
+		return ErrHalfSigned
+	}
+	return nil
+}
+
+// receipt credits a receipt. Its signatures have been checked.
+func (s *state) receipt(r *SignedReceipt, hash [32]byte) error {
+	if s.settler.IsZero() {
+		return errors.New("receipt: outside a settlement")
+	}
+	if err := s.checkReceipt(r, hash, s.time); err != nil {
+		return fmt.Errorf("receipt %d of channel %s: %w", r.Serial, r.Channel, err)
+	}
+	c := s.channels[r.Channel]
+	tallies := make([]charged, len(r.Tallies))
+	for i, t := range r.Tallies {
+		before, _ := find(c.tallies, t.Grant)
+		bytes, err := s.charge(c, before, t)
+		if err != nil {
+			return err
+		}
+		tallies[i] = charged{t, bytes}
+	}
+	c.gaps += r.Serial - c.serial - 1
+	c.serial, c.hash, c.tallies = r.Serial, hash, tallies
+	s.put(tableChannel, c.id.String(), c)
+	for _, t := range tallies {
+		if g := s.grants[t.Grant]; g.phase == grantClosing {
+			if err := s.closeIfSettled(g); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// charge moves the price of what a tally adds out of the grant's reserve, and returns how many bytes of the tally are
+// paid for now. Nothing is ever paid beyond the grant's limit, or after the grant has been closed.
+func (s *state) charge(c *liveChannel, before charged, t Tally) (uint64, error) {
+	g := s.grants[t.Grant]
+	if before.Grant != t.Grant {
+		g.channels++
+	}
+	room := uint64(0)
+	if g.phase != grantClosed {
+		room = g.Limit - g.used
+	}
+	up := min(t.Up-before.Up, room)
+	down := min(t.Down-before.Down, room-up)
+	paid := before.bytes + up + down
+	g.used += up + down
+	s.put(tableGrant, g.ID.String(), g)
+	if up+down == 0 {
+		return paid, nil
+	}
+	// Amounts are those of the cumulative bytes; their differences are posted, so no rounding is ever lost.
+	price := s.prices[g.Price]
+	was, err := price.split(before.bytes)
+	if err != nil {
+		return 0, err
+	}
+	is, err := price.split(paid)
+	if err != nil {
+		return 0, err
+	}
+	cost, edge, relay := is.cost-was.cost, is.edge-was.edge, is.relay-was.relay
+	row := s.edge(c.edge)
+	row.bytes += up + down
+	payee := account{kindEdge, row.text}
+	s.use(payee, up, down, edge)
+	s.use(partnerAccount(g.partner), up, down, cost)
+	return paid, errors.Join(
+		s.ledger.post(reserveAccount(g.ID), -cost),
+		s.ledger.post(payee, edge),
+		s.ledger.post(relayAccount(c.relay), relay),
+		s.ledger.post(feeAccount, cost-edge-relay),
+	)
+}
+
+// Kinds of evidence, the bits of liveChannel.proofs: one proof of each kind is enough.
+var proofBits = map[Refusal]int64{ErrFork: 1, ErrRegression: 2, ErrPrevious: 4, ErrHalfSigned: 8}
+
+// foldEvidence keeps a receipt that contradicts the one on file. Both sides have signed both, so both are suspended: an
+// honest side never signs a channel after a restart and cannot contradict itself. A half-signed receipt proves nothing
+// against anybody and is only kept.
+func (s *state) foldEvidence(p place, e *evidenceEvent) error {
+	r, err := ParseSignedReceipt(e.Receipt)
+	if err != nil {
+		return err
+	}
+	bit, half := proofBits[e.Rule], e.Rule == ErrHalfSigned
+	if half != (unsigned(r.EdgeSig) || unsigned(r.RelaySig)) {
+		return fmt.Errorf("%s with a signature too many or too few", e.Rule)
+	}
+	if found := s.checkReceipt(&r, r.Hash(), p.Time); bit == 0 || !errors.Is(found, e.Rule) {
+		return fmt.Errorf("filed as %s, but is %w", e.Rule, found)
+	}
+	c := s.channels[r.Channel]
+	if c.proofs&bit != 0 {
+		return fmt.Errorf("a second proof of %s", e.Rule)
+	}
+	c.proofs |= bit
+	s.put(tableChannel, c.id.String(), c)
+	found := &evidenceRow{seq: p.Seq, rule: e.Rule, channel: c.id, edge: c.edge, relay: c.relay}
+	s.evidence[p.Seq] = found
+	s.put(tableEvidence, decimal(p.Seq), found)
+	if half {
+		return nil
+	}
+	s.suspend(c.edge, string(e.Rule))
+	if relay := s.relays[c.relay]; relay != nil {
+		relay.suspended = string(e.Rule)
+		s.put(tableRelay, c.relay.String(), relay)
+	}
+	return nil
+}
+
+// find looks a grant up in tallies, which ascend by grant.
+func find(in []charged, g GrantID) (charged, bool) {
+	i, found := slices.BinarySearchFunc(in, g, func(t charged, g GrantID) int { return bytes.Compare(t.Grant[:], g[:]) })
+	if !found {
+		return charged{}, false
+	}
+	return in[i], true
+}
+
+// covers reports whether no count of before is missing or smaller in after.
+func covers(after []Tally, before []charged) bool {
+	i := 0
+	for _, b := range before {
+		for i < len(after) && bytes.Compare(after[i].Grant[:], b.Grant[:]) < 0 {
+			i++
+		}
+		if i == len(after) || !atLeast(after[i], b.Tally) {
+			return false
+		}
+	}
+	return true
+}
+
+// within reports whether no count of earlier is above the one on file.
+func within(earlier []Tally, onFile []charged) bool {
+	for _, t := range earlier {
+		if now, found := find(onFile, t.Grant); !found || !atLeast(now.Tally, t) {
+			return false
+		}
+	}
+	return true
+}
+
+func atLeast(a, b Tally) bool {
+	return a.Grant == b.Grant && a.Up >= b.Up && a.Down >= b.Down && a.Streams >= b.Streams
+}

@@ -1,0 +1,40 @@
+package accounting
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+var errLocked = errors.New("another process has it open")
+
+const errorSharingViolation = syscall.Errno(32)
+
+// lockExclusive takes the lock of a book: a file that nobody else can open while it is open here.
+func lockExclusive(path string) (unlock func() error, err error) {
+	return openAlone(path, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, syscall.OPEN_ALWAYS)
+}
+
+// lockShared keeps a book from being opened, without writing anything; errLocked if it is open.
+func lockShared(path string) (unlock func() error, err error) {
+	unlock, err = openAlone(path, syscall.GENERIC_READ, syscall.FILE_SHARE_READ, syscall.OPEN_EXISTING)
+	if errors.Is(err, os.ErrNotExist) {
+		return func() error { return nil }, nil // never opened on this machine: a copy
+	}
+	return unlock, err
+}
+
+func openAlone(path string, access, share, create uint32) (func() error, error) {
+	name, err := syscall.UTF16PtrFromString(path)
+	if err != nil {
+		return nil, err
+	}
+	handle, err := syscall.CreateFile(name, access, share, nil, create, syscall.FILE_ATTRIBUTE_NORMAL, 0)
+	if errors.Is(err, errorSharingViolation) {
+		return nil, errLocked
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return func() error { return syscall.CloseHandle(handle) }, nil
+}
