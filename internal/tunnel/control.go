@@ -1,0 +1,113 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"sward/internal/wire"
+)
+
+const (
+	// controlUrgency puts the control stream before all others (RFC 9218: 0 is
+	// first, 3 is usual): a receipt that waits behind the bytes it is about
+	// would close the window.
+	controlUrgency = 1
+	// frameHead is the size of a frame's head: type u8, length u24.
+	frameHead = 4
+)
+
+// Send sends one frame on the control stream. A frame that breaks its own limits
+// is an error and harms nothing; one that the peer does not take in 10 s ends the
+// session.
+func (s *Session) Send(m wire.Message) error {
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
+	s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
+	err := wire.Write(s.control, m)
+	switch {
+	case err == nil, errors.Is(err, wire.ErrBounds), errors.Is(err, wire.ErrFrameTooLarge):
+		return err
+	case timedOut(err):
+		// Half a frame may have left, after which nothing can be understood.
+		s.end(wire.ProtocolError, "control stream is not read")
+		return err
+	}
+	return s.ended(err)
+}
+
+// Control returns the next frame of the control stream, whatever its type: the
+// caller skips those it does not know. When ctx ends the next call goes on where
+// this one stopped. A frame beyond the limit, or a Bye that is malformed, closes
+// the session with protocol_error. A Bye stops new streams and is then returned
+// like any frame. After the peer's end of the stream, Control waits until the
+// streams here have ended too, closes the session, and returns io.EOF.
+func (s *Session) Control(ctx context.Context) (wire.Type, []byte, error) {
+	t, body, err := s.readControl(ctx)
+	switch {
+	case err == nil && t == wire.TypeBye:
+		if _, err := wire.ParseBye(body); err != nil {
+			return 0, nil, s.broken(err)
+		}
+		s.drain()
+		return t, body, nil
+	case err == nil:
+		return t, body, nil
+	case ctx.Err() != nil:
+		return 0, nil, ctx.Err()
+	case err == io.EOF:
+		s.drain()
+		if err := s.Wait(ctx); err != nil {
+			return 0, nil, err
+		}
+		s.end(wire.OK, "")
+		return 0, nil, io.EOF
+	case errors.Is(err, wire.ErrFrameTooLarge), errors.Is(err, io.ErrUnexpectedEOF):
+		return 0, nil, s.broken(err)
+	}
+	if _, reset := errors.AsType[*quic.StreamError](err); reset {
+		return 0, nil, s.broken(wire.Errorf(wire.ProtocolError, "control stream was reset"))
+	}
+	return 0, nil, s.ended(err)
+}
+
+// readControl reads one frame or none: it looks at the head and at the body
+// before it takes them, so that a context that ends in between loses nothing.
+func (s *Session) readControl(ctx context.Context) (wire.Type, []byte, error) {
+	defer until(ctx, s.control)()
+	var head [frameHead]byte
+	if n, err := s.control.Peek(head[:]); err != nil {
+		return 0, nil, cutOff(n, err)
+	}
+	length := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
+	if length > wire.MaxFrame {
+		return 0, nil, wire.ErrFrameTooLarge
+	}
+	frame := make([]byte, frameHead+length)
+	if n, err := s.control.Peek(frame); err != nil {
+		return 0, nil, cutOff(n, err)
+	}
+	return wire.ReadFrame(s.control, frame) // all there: it does not wait
+}
+
+// cutOff tells an end between two frames from one inside a frame.
+func cutOff(seen int, err error) error {
+	if err == io.EOF && seen > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// broken closes a session whose peer broke the protocol.
+func (s *Session) broken(err error) error {
+	fault, ok := errors.AsType[*wire.Error](err)
+	if !ok {
+		fault = wire.Errorf(wire.ProtocolError, "%v", err)
+	}
+	s.log.Debug("session broke the protocol", "peer", s.peer, "err", err)
+	s.end(fault.Code, fault.Detail)
+	return fault
+}

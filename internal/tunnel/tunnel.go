@@ -1,0 +1,119 @@
+// Package tunnel carries streams between peers that know each other's keys. An
+// edge behind a home router dials a relay once and keeps the line; whenever a
+// partner asks the relay for a connection, one stream opens on that line,
+// answers, carries bytes and ends.
+//
+// A session is a QUIC connection whose two ends have proved their identities.
+// Its first stream is the control stream, and speaks frames of package wire:
+//
+//	edge                                      relay
+//	Dial ── TLS 1.3, both identities ───────▶ Listener
+//	     ── Hello ──────────────────────────▶ Accept
+//	     ◀───────────────────── Welcome, Bye  Send, Refuse
+//	     ◀──────────── Open, Opened, bytes ─▶ Session.Open, once per connection
+//	     ◀── counts and receipts, control ──▶ Send, Control
+//	     ◀────────────────────────────── Bye  Drain: running streams may finish
+//
+// This package moves frames and streams and holds their limits. What a Hello
+// promises, which edge a stream goes to, and what a receipt says belongs to
+// relay, edge and accounting. Client keeps a session up from the dialing end,
+// and Mapper asks the home router for a port, when its owner has said so.
+// PROTOCOL.md is the normative text.
+package tunnel
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"sward/internal/identity"
+	"sward/internal/wire"
+)
+
+const (
+	// keepAlive is how often a quiet session sends a packet. Home routers
+	// forget a UDP mapping after 30 s at the earliest (RFC 4787 REQ-5 asks for
+	// two minutes, measurements find 30 s).
+	keepAlive = 15 * time.Second
+	// idleTimeout ends a session from which nothing has been heard: two lost
+	// keep-alives are an accident, three are an absence.
+	idleTimeout = 3 * keepAlive
+	// handshakeTimeout bounds the QUIC and TLS handshake. It is three or four
+	// round trips at most, and a path where they take longer is of no use.
+	handshakeTimeout = 10 * time.Second
+	// greetTimeout bounds the wait for Hello, and for Welcome.
+	greetTimeout = 10 * time.Second
+	// openTimeout bounds the wait for Opened, unless the context is shorter.
+	// The edge resolves a name and dials in that time.
+	openTimeout = 30 * time.Second
+	// sendTimeout bounds a control frame's wait for room: a peer that does not
+	// read its control stream for so long has no use for the session.
+	sendTimeout = 10 * time.Second
+	// lingerTimeout is how long Close waits, after a drain, until the peer has
+	// read what was sent last.
+	lingerTimeout = time.Second
+
+	// maxStreams is how many streams a peer may have open at once. A browser
+	// behind a proxy opens up to 256 to all its hosts; an edge's own limit,
+	// which its owner sets, is lower.
+	maxStreams = 512
+	// streamWindow and sessionWindow bound what a peer may send before it is
+	// read, in bytes: 2 MiB carry 160 Mbit/s over 100 ms on one stream, and
+	// eight readers can stall before they hold up the other streams.
+	streamWindow  = 2 << 20
+	sessionWindow = 8 * streamWindow
+	// maxSkipped is how many frames that nobody asked for may precede Opened.
+	maxSkipped = 16
+)
+
+// Config is what both ends of a session need.
+type Config struct {
+	Key     identity.Key
+	Network string                  // both ends must agree; see identity.CheckNetwork
+	Peers   func(identity.ID) error // listener: who may connect; nil is anyone with a key
+	Log     *slog.Logger            // nil discards
+}
+
+func (c Config) withDefaults() Config {
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	return c
+}
+
+func (c Config) check() error {
+	if c.Key.IsZero() {
+		return errors.New("tunnel needs a key")
+	}
+	return identity.CheckNetwork(c.Network)
+}
+
+func (c Config) tls(peer func(identity.ID) error) *tls.Config {
+	t := c.Key.TLSConfig(peer)
+	t.NextProtos = []string{wire.ALPN}
+	return t
+}
+
+// resetKey lets a relay that was restarted tell its edges at their next packet
+// that it no longer knows them (RFC 9000 §10.3), where they would otherwise wait
+// for idleTimeout. Nobody else can compute this signature, and it is never sent.
+func (c Config) resetKey() *quic.StatelessResetKey {
+	k := quic.StatelessResetKey(sha256.Sum256(c.Key.Sign(c.Network, "quic-stateless-reset", nil)))
+	return &k
+}
+
+func quicConfig() *quic.Config {
+	return &quic.Config{
+		Versions:                   []quic.Version{quic.Version1},
+		HandshakeIdleTimeout:       handshakeTimeout / 2, // quic-go gives the whole handshake twice this
+		MaxIdleTimeout:             idleTimeout,
+		KeepAlivePeriod:            keepAlive,
+		MaxIncomingStreams:         maxStreams,
+		MaxIncomingUniStreams:      -1, // none: the protocol has no use for them
+		MaxStreamReceiveWindow:     streamWindow,
+		MaxConnectionReceiveWindow: sessionWindow,
+	}
+}
