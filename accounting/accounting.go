@@ -98,7 +98,7 @@ const (
 	ErrTold       Refusal = "told"       // a final count above what was passed on
 	ErrWriteOff   Refusal = "write_off"  // more undelivered bytes than a channel may leave unpaid
 	ErrUnsigned   Refusal = "unsigned"   // the peer has stopped signing
-	ErrUnchanged  Refusal = "unchanged"  // nothing worth a signature yet
+	ErrCrowded    Refusal = "crowded"    // more streams or grants than one channel keeps account of
 
 	// Signatures, last.
 	ErrHalfSigned Refusal = "half_signed" // one of two signatures is missing: evidence, but worth nothing

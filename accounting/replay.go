@@ -111,7 +111,7 @@ func cutTail(dir string, r *segmentReader, damage *Damage) (TornTail, error) {
 		return TornTail{}, fmt.Errorf("cut journal: %w", err)
 	}
 	size := info.Size() - damage.Offset
-	if size > maxBatch+maxAppend {
+	if size > maxTail {
 		return TornTail{}, damage
 	}
 	tail := make([]byte, size)
@@ -129,6 +129,9 @@ func cutTail(dir string, r *segmentReader, damage *Damage) (TornTail, error) {
 	}
 	return TornTail{Segment: r.name, Offset: damage.Offset, Bytes: size, Reason: damage.Reason}, nil
 }
+
+// maxTail bounds in bytes what one interrupted write can leave: a full batch and the call that filled it.
+const maxTail = maxBatch + maxAppend
 
 // holdsRecord looks for a whole record after seq anywhere in a tail.
 func holdsRecord(tail []byte, seq uint64) bool {
