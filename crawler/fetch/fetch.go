@@ -123,15 +123,20 @@ func (f *Fetcher) Fetch(ctx context.Context, b Batch, emit func(Result) error) e
 	defer cancel()
 	v := newVisit(limited, f, b)
 	defer v.close()
+	failed := 0
 	for i := range b.URLs {
 		r := v.fetch(i)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if r.Code != wire.OK {
+			failed++
+		}
 		if err := emit(r); err != nil {
 			return err
 		}
 	}
+	f.config.Log.Debug("batch fetched", "pages", len(b.URLs), "failed", failed)
 	return nil
 }
 

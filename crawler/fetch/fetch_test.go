@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +149,28 @@ func TestHeadsAreKeptByteForByte(t *testing.T) {
 	})
 }
 
+func TestHeadsHaveALimit(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.site("site.example:80", noRobots(func(rw http.ResponseWriter, req *http.Request) {
+			n, _ := strconv.Atoi(req.URL.RawQuery)
+			for i := range n {
+				http.SetCookie(rw, &http.Cookie{Name: fmt.Sprintf("cookie%05d", i), Value: "v"})
+			}
+		}))
+		const each = len("Set-Cookie: cookie00000=v\r\n")
+		for cookies, want := range map[int]wire.Code{
+			maxHead/each - 10:    wire.OK,
+			maxHead / each:       wire.TargetClosed, // with what else is in a head
+			maxCapture/each + 10: wire.TargetClosed,
+			10_000:               wire.TargetClosed,
+		} {
+			if r := fetchOne(t, w, fmt.Sprintf("http://site.example/?%d", cookies)); r.Code != want {
+				t.Errorf("%d cookies: %v, want %v", cookies, r.Code, want)
+			}
+		}
+	})
+}
+
 func TestNoStateCrossesRequests(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.site("site.example:80", noRobots(func(rw http.ResponseWriter, req *http.Request) {
@@ -233,7 +256,7 @@ func TestSlowTargetsEndInTime(t *testing.T) {
 		{"endless headers, slowly", drip(ok, "X: y\r\n", time.Second), wire.FetchTimeout, false, 20 * time.Second},
 		{"endless headers, fast", drip(ok, "X: y\r\n", 0), wire.TargetClosed, false, time.Second},
 		{"100 Continue for ever", drip("", "HTTP/1.1 100 Continue\r\n\r\n", time.Millisecond), wire.TargetClosed, false, 2 * time.Second},
-		{"stops in the body", stall(ok+"\r\nstart"), wire.FetchTimeout, true, 20 * time.Second},
+		{"stops in the body", stall(ok + "\r\nstart"), wire.FetchTimeout, true, 20 * time.Second},
 		{"1 KiB/s for ever", drip(ok+"\r\n", strings.Repeat("x", 1024), time.Second), wire.FetchTimeout, true, time.Minute},
 	}
 	for _, c := range cases {

@@ -3,6 +3,7 @@ package fetch
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -54,7 +55,7 @@ func retryAfter(status int, h http.Header, now time.Time) time.Duration {
 		return 0
 	}
 	value := h.Get("Retry-After")
-	if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+	if n, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(n, uint64(maxRetryAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {

@@ -59,6 +59,8 @@ type server struct {
 	sent    uint16
 }
 
+// run answers the batch. A refused one is told apart here: once pages flow, an error
+// is the stream's, and there is nobody left to tell.
 func (s *server) run(f *Fetcher) error {
 	_, err := f.admit(s.batch)
 	if refused, ok := errors.AsType[*wire.Error](err); ok {

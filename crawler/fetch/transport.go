@@ -24,7 +24,8 @@ const (
 )
 
 var (
-	errNoHead    = errors.New("the answer's head was not where the request left off")
+	errNoHead    = errors.New("the answer's head did not follow its request")
+	errLongHead  = errors.New("the answer's head is too long to keep")
 	errSwitching = errors.New("the answer is no answer to GET")
 )
 
@@ -149,8 +150,10 @@ func (x *exchange) check() error {
 	switch {
 	case x.status < 200:
 		return errSwitching
-	case x.request == nil || x.response == nil || len(x.response) > maxHead:
+	case x.request == nil || x.response == nil:
 		return errNoHead
+	case len(x.response) > maxHead:
+		return errLongHead
 	}
 	return nil
 }

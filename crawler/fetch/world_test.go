@@ -44,7 +44,7 @@ func (w *world) config() Config { return Config{Dial: w.dial, Roots: w.roots} }
 func (w *world) site(hostport string, h http.HandlerFunc) {
 	s := &http.Server{Handler: h}
 	w.listen(hostport, func(l net.Listener) { _ = s.Serve(l) })
-	w.t.Cleanup(func() { _ = s.Close() })
+	w.t.Cleanup(func() { _ = s.Shutdown(context.Background()) })
 }
 
 // secure serves h with TLS, under the certificate that httptest has for example.com.
