@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,33 +32,55 @@ func (b *batch) audit(ctx context.Context) {
 	}
 	road := b.c.newTunnel(b.l.job.account, []string{b.audits[0].edge})
 	for _, first := range b.audits {
-		if !sleep(ctx, b.l.delay) {
+		kept := b.compare(ctx, first, road)
+		if ctx.Err() != nil {
 			return // what is not settled stays queued
 		}
-		var second arrival
-		err := road.fetcher.Fetch(ctx, b.one(first.asked), func(r fetch.Result) error {
-			second = arrival{Result: r, item: first.item, asked: first.asked, exit: road.exit()}
-			return nil
-		})
-		if ctx.Err() != nil {
-			return
-		}
-		kept := first
-		switch {
-		case err != nil || second.Code != wire.OK || busyStatus(second.Status):
-			kept.audited = auditSkipped
-		case b.same(ctx, first, second):
-			kept.audited = auditMatch
-		default:
-			kept = second
-			kept.audited = auditMismatch
-			b.suspect(ctx, first.edge, auditMismatch, "another road brought another page")
-		}
-		if kept.audited != auditMismatch {
+		if kept.audited != auditMismatch { // that has been counted with its suspect
 			b.c.metrics.audits.WithLabelValues(kept.audited).Inc()
 		}
 		b.read(ctx, kept)
 	}
+}
+
+// compare returns the fetch to deliver: the first, or where the second road brought another page that
+// one. Without TLS the second edge could be the liar, so a third has the casting vote.
+func (b *batch) compare(ctx context.Context, first arrival, road *tunnel) arrival {
+	second, ok := b.refetch(ctx, first, road)
+	if !ok {
+		first.audited = auditSkipped
+		return first
+	}
+	if b.same(ctx, first, second) {
+		first.audited = auditMatch
+		return first
+	}
+	if strings.HasPrefix(first.URL, "http:") || strings.HasPrefix(second.URL, "http:") {
+		other := b.c.newTunnel(b.l.job.account, []string{first.edge, second.exit})
+		if third, ok := b.refetch(ctx, first, other); ok && b.same(ctx, first, third) {
+			b.suspect(ctx, second.exit, auditMismatch, "it changed a page on the way")
+			first.audited = auditMatch
+			return first
+		}
+	}
+	if ctx.Err() == nil {
+		b.suspect(ctx, first.edge, auditMismatch, "another road brought another page")
+	}
+	second.audited = auditMismatch
+	return second
+}
+
+// refetch gets a page once more over a road, after the host's pause. It reports whether there is an
+// answer to compare.
+func (b *batch) refetch(ctx context.Context, first arrival, road *tunnel) (second arrival, ok bool) {
+	if !sleep(ctx, b.l.delay) {
+		return second, false
+	}
+	err := road.fetcher.Fetch(ctx, b.one(first.asked), func(r fetch.Result) error {
+		second = arrival{Result: r, item: first.item, asked: first.asked, exit: road.exit()}
+		return nil
+	})
+	return second, err == nil && second.Code == wire.OK && !busyStatus(second.Status)
 }
 
 // one is a batch of one address.

@@ -216,7 +216,7 @@ func (b *batch) missing(edge string, err error) {
 		o := outcome{job: b.l.job, item: b.l.items[i]}
 		o.failure(code, "")
 		if judge(code) == wait {
-			o.fate, o.ready = wait, b.c.cfg.Clock().Add(roadPause)
+			o.fate, o.ready = wait, b.c.cfg.Clock().Add(b.c.cfg.RetryDelay)
 			o.avoid = append(slices.Clone(o.item.avoid), edge)
 		} else {
 			o.again(edge, 0, b.c.cfg)
@@ -241,7 +241,7 @@ func (b *batch) noRoad(ctx context.Context, err error) {
 		b.settle(o)
 		return
 	}
-	b.pause = max(b.pause, roadPause)
+	b.pause = max(b.pause, b.c.cfg.RetryDelay)
 	if err := b.c.store.update(func(tx *tx) error { return tx.stall(b.l.job.id, b.c.cfg.Clock()) }); err != nil {
 		b.err = fmt.Errorf("note that no edge was to be had: %w", err)
 	}

@@ -91,7 +91,7 @@ func TestCrawlFollowsScope(t *testing.T) {
 		{"depth 1", object{"url": root, "maxDiscoveryDepth": 1}, []string{"/", "/blog/1", "/docs"}},
 		{"ignore query", object{"url": root + "docs/a", "ignoreQueryParameters": true}, []string{"/docs/a"}},
 		{"similar", object{"url": root + "similar"}, []string{"/similar"}},
-		{"similar kept", object{"url": root + "similar", "deduplicateSimilarURLs": false}, 
+		{"similar kept", object{"url": root + "similar", "deduplicateSimilarURLs": false},
 			[]string{"/similar", "/similar", "/similar/", "/similar/", "/similar/index.html", "/similar/index.html"}}, // with and without www.
 		{"trap", object{"url": root + "trap/"}, []string{"/trap/", "/trap/x/", "/trap/x/x/", "/trap/x/x/x/"}},
 	}

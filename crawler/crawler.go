@@ -75,7 +75,7 @@ type Config struct {
 	AuditRate    float64       // share of pages fetched again by a second road; default 0.02, negative: none
 	Delay        time.Duration // between two requests to one host; default 1 s
 	PageTimeout  time.Duration // for one request and its answer; default 1 min, like an edge's
-	RetryDelay   time.Duration // before the first retry of a page, doubled for each further; default 2 s
+	RetryDelay   time.Duration // before a retry, doubled for each further, and before asking again for an edge; default 2 s
 	MaxStall     time.Duration // how long a job waits for any edge before it fails; default 1 h
 	MaxJobAge    time.Duration // how long a job may run; default 72 h
 	Keep         time.Duration // how long documents can be collected after the job's end; default 24 h

@@ -66,11 +66,7 @@ func newNetwork(t *testing.T, site http.Handler, edges ...*testEdge) *network {
 	}
 	for i, e := range edges {
 		e.name = fmt.Sprintf("edge-%d", i)
-		_, key, err := ed25519.GenerateKey(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.key = key
+		e.key = seededKey(i)
 		e.dial = func() (net.Conn, error) { return net.Dial("tcp", n.site.Listener.Addr().String()) }
 		if e.lies {
 			liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -88,6 +84,11 @@ func newNetwork(t *testing.T, site http.Handler, edges ...*testEdge) *network {
 	}
 	n.edges = edges
 	return n
+}
+
+// seededKey is the same in every process of a test.
+func seededKey(i int) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i)}, ed25519.SeedSize))
 }
 
 func (n *network) pick(avoid []string) (*testEdge, error) {

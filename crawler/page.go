@@ -112,7 +112,7 @@ func (c *Crawler) refused(o *outcome, a arrival) {
 			o.again(a.edge, 0, c.cfg)
 		}
 	case wait:
-		o.ready = c.cfg.Clock().Add(roadPause)
+		o.ready = c.cfg.Clock().Add(c.cfg.RetryDelay)
 		o.avoid = append(append([]string(nil), a.item.avoid...), a.exit)
 	}
 }

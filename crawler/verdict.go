@@ -13,7 +13,6 @@ const (
 	maxAttempts     = 5                // fetches of one address, each through another edge where there is one
 	maxHostFailures = 8                // batches in a row that reached nothing; with doubling pauses several minutes
 	maxBackoff      = 10 * time.Minute // also of a Retry-After: a target must not park a job for ever
-	roadPause       = 2 * time.Second  // before asking again for an edge where there was none
 )
 
 // Names of failures that are not wire codes because no peer says them: they are read off the answer.

@@ -1,0 +1,312 @@
+package crawler
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sward/internal/wire"
+)
+
+func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
+	n := newNetwork(t, pages{"/": page("root")})
+	p := start(t, n.config(t.TempDir()))
+	id := p.begin(object{"url": root})
+	p.result(id)
+	big := `{"url":"` + strings.Repeat("x", maxRequest) + `"}`
+	tests := []struct {
+		name, key, method, path string
+		body                    any
+		status                  int
+		code, says              string
+	}{
+		{"no key", "", "POST", "/v2/crawl", object{"url": root}, 401, apiUnauthorized, "Bearer"},
+		{"wrong key", "mallory", "GET", "/v2/crawl/" + id, nil, 401, apiUnauthorized, "invalid key"},
+		{"no balance", "broke", "POST", "/v2/crawl", object{"url": root}, 402, "PAYMENT_REQUIRED", "credits"},
+		{"no JSON", "alice", "POST", "/v2/crawl", "{", 400, apiInvalidJSON, "JSON"},
+		{"wrong type", "alice", "POST", "/v2/crawl", `{"url":1}`, 400, apiBadRequest, "url is not a string"},
+		{"no url", "alice", "POST", "/v2/crawl", object{}, 400, apiBadRequest, "url is required"},
+		{"scheme", "alice", "POST", "/v2/crawl", object{"url": "ftp://site.test/"}, 400, apiBadRequest, "scheme"},
+		{"file", "alice", "POST", "/v2/scrape", object{"url": "file:///etc/passwd"}, 400, apiBadRequest, "scheme"},
+		{"private address", "alice", "POST", "/v2/crawl", object{"url": "http://192.168.1.1/"}, 400, apiBadRequest, "dest_private"},
+		{"metadata service", "alice", "POST", "/v2/scrape", object{"url": "http://169.254.169.254/latest"}, 400, apiBadRequest, "dest_linklocal"},
+		{"octal address", "alice", "POST", "/v2/scrape", object{"url": "http://0177.0.0.1/"}, 400, apiBadRequest, "dest_loopback"},
+		{"home name", "alice", "POST", "/v2/crawl", object{"url": "http://router.lan/"}, 400, apiBadRequest, "dest_name"},
+		{"bad include", "alice", "POST", "/v2/crawl", object{"url": root, "includePaths": []string{"ok", "(unclosed"}}, 400, apiBadRequest, `includePaths: "(unclosed"`},
+		{"bad exclude", "alice", "POST", "/v2/crawl", object{"url": root, "excludePaths": []string{"(?=x)"}}, 400, apiBadRequest, `excludePaths: "(?=x)"`},
+		{"limit zero", "alice", "POST", "/v2/crawl", object{"url": root, "limit": 0}, 400, apiBadRequest, "limit"},
+		{"limit huge", "alice", "POST", "/v2/crawl", object{"url": root, "limit": maxLimit + 1}, 400, apiBadRequest, "limit"},
+		{"sitemap mode", "alice", "POST", "/v2/crawl", object{"url": root, "sitemap": "maybe"}, 400, apiBadRequest, "sitemap"},
+		{"execution", "alice", "POST", "/v2/crawl", object{"url": root, "execution": "magic"}, 400, apiBadRequest, "execution"},
+		{"webhook", "alice", "POST", "/v2/crawl", object{"url": root, "webhook": "https://hook.test/"}, 400, apiBadRequest, "webhook"},
+		{"format", "alice", "POST", "/v2/scrape", object{"url": root, "formats": []any{object{"type": "screenshot"}}}, 400, apiBadRequest, "screenshot"},
+		{"selector", "alice", "POST", "/v2/scrape", object{"url": root, "includeTags": []string{"<<"}}, 400, apiBadRequest, "include tags"},
+		{"timeout", "alice", "POST", "/v2/scrape", object{"url": root, "timeout": 5}, 400, apiBadRequest, "timeout"},
+		{"too long", "alice", "POST", "/v2/crawl", big, 413, apiTooLarge, "longer"},
+		{"skip", "alice", "GET", "/v2/crawl/" + id + "?skip=-1", nil, 400, apiBadRequest, "skip"},
+		{"limit of status", "alice", "GET", "/v2/crawl/" + id + "?limit=many", nil, 400, apiBadRequest, "limit"},
+		{"another account's job", "bob", "GET", "/v2/crawl/" + id, nil, 404, apiNotFound, "Job not found"},
+		{"another account's errors", "bob", "GET", "/v2/crawl/" + id + "/errors", nil, 404, apiNotFound, "Job not found"},
+		{"cancel another account's job", "bob", "DELETE", "/v2/crawl/" + id, nil, 404, apiNotFound, "Job not found"},
+		{"no such job", "alice", "GET", "/v2/crawl/0b8b0e44-0000-4000-8000-000000000000", nil, 404, apiNotFound, "Job not found"},
+		{"crawl is no scrape", "alice", "GET", "/v2/scrape/" + id, nil, 404, apiNotFound, "Job not found"},
+		{"cancel what has ended", "alice", "DELETE", "/v2/crawl/" + id, nil, 409, apiEnded, "completed"},
+		{"method", "alice", "PUT", "/v2/crawl", object{}, 405, apiMethod, "PUT"},
+		{"cancel by errors path", "alice", "DELETE", "/v2/crawl/" + id + "/errors", nil, 405, apiMethod, "DELETE"},
+		{"nothing there", "alice", "GET", "/v2/nonsense", nil, 404, apiNotFound, "nothing"},
+		{"root", "alice", "GET", "/", nil, 404, apiNotFound, "nothing"},
+		{"version 1", "alice", "POST", "/v1/crawl", object{}, 501, apiNotOffered, "/v1/crawl"},
+		{"extract", "alice", "POST", "/v2/extract", object{}, 501, apiNotOffered, "/v2/extract"},
+		{"params preview", "alice", "POST", "/v2/crawl/params-preview", object{}, 501, apiNotOffered, "params-preview"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			status, got := (&partner{t: t, c: p.c, api: p.api, key: test.key}).call(test.method, test.path, test.body)
+			says, _ := got["error"].(string)
+			if status != test.status || got["success"] != false || got["code"] != test.code || !strings.Contains(says, test.says) {
+				t.Errorf("got %d %v, want %d, success false, code %s, an error with %q", status, got, test.status, test.code, test.says)
+			}
+		})
+	}
+}
+
+func TestAPIIgnoresFieldsItDoesNotKnow(t *testing.T) {
+	n := newNetwork(t, pages{"/": page("root")})
+	p := start(t, n.config(t.TempDir()))
+	status, got := p.call("POST", "/v2/crawl", object{
+		"url": "http://site.test", "origin": "js-sdk@4.42.0", "zeroDataRetention": false, "someday": object{"x": 1}, "limit": 3,
+		"scrapeOptions": object{"formats": []any{"markdown", object{"type": "links", "new": true}}, "maxAge": 0, "proxy": "auto"},
+	})
+	id, _ := got["id"].(string)
+	if status != 200 || got["success"] != true || got["url"] != p.api.URL+"/v2/crawl/"+id {
+		t.Fatalf("got %d %v, want 200 with the job's url", status, got)
+	}
+	end, documents := p.result(id)
+	if len(documents) != 1 || documents[0]["markdown"] == "" {
+		t.Errorf("documents: got %v, want one with markdown", documents)
+	}
+	for _, field := range []string{"expiresAt", "createdAt", "completedAt"} {
+		if _, err := time.Parse(time.RFC3339, end[field].(string)); err != nil {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestAPIPagesResultsByAbsoluteURL(t *testing.T) {
+	site, all := tree(130)
+	n := newNetwork(t, site)
+	p := start(t, n.config(t.TempDir()))
+	id := p.begin(object{"url": root})
+	first, documents := p.result(id)
+	if next := p.api.URL + "/v2/crawl/" + id + "?skip=100"; first["next"] != next || len(first["data"].([]any)) != 100 {
+		t.Errorf("first page: got %d documents and next %v, want 100 and %s", len(first["data"].([]any)), first["next"], next)
+	}
+	if diff := cmp.Diff(all, paths(documents)); diff != "" {
+		t.Errorf("all pages (-want +got):\n%s", diff)
+	}
+	_, got := p.call("GET", "/v2/crawl/"+id+"?skip=10&limit=7", nil)
+	if next := p.api.URL + "/v2/crawl/" + id + "?skip=17&limit=7"; got["next"] != next || len(got["data"].([]any)) != 7 {
+		t.Errorf("limited page: got %d documents and next %v, want 7 and %s", len(got["data"].([]any)), got["next"], next)
+	}
+	_, got = p.call("GET", "/v2/crawl/"+id+"?skip=5000", nil)
+	if _, more := got["next"]; more || got["success"] != true || len(got["data"].([]any)) != 0 {
+		t.Errorf("beyond the end: got %v, want success, no data and no next", got)
+	}
+	r, _ := http.NewRequest("GET", p.api.URL+"/v2/crawl/"+id, nil)
+	r.Host = "crawl.partner.test"
+	r.Header.Set("X-Forwarded-Proto", "https")
+	if got, want := origin(r), "https://crawl.partner.test"; got != want {
+		t.Errorf("origin behind a proxy: got %s, want %s", got, want)
+	}
+}
+
+func TestAPIChunkHoldsTenMebibytes(t *testing.T) {
+	n := newNetwork(t, pages{"/": page("root")})
+	p := start(t, n.config(t.TempDir()))
+	id := p.begin(object{"url": root, "sitemap": "skip"})
+	p.result(id)
+	j, err := p.c.jobs.byName(t.Context(), Account{ID: "id-alice"}, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := []byte(`{"metadata":{"url":"http://site.test/big"},"markdown":"` + strings.Repeat("x", 4<<20) + `"}`)
+	err = p.c.store.update(func(tx *tx) error {
+		for seq := 1; seq < 6; seq++ {
+			if _, err := tx.do("INSERT INTO documents (job, seq, url, size, body) VALUES (?, ?, 0, ?, ?)", j.id, seq, len(body), pack(body)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.do("UPDATE jobs SET completed = 6 WHERE id = ?", j.id)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := []int{}
+	for next := p.api.URL + "/v2/crawl/" + id; next != ""; {
+		_, got := p.call("GET", next, nil)
+		sizes = append(sizes, len(got["data"].([]any)))
+		next, _ = got["next"].(string)
+	}
+	if diff := cmp.Diff([]int{3, 2, 1}, sizes); diff != "" { // small + 4 + 4, 4 + 4, 4 MiB
+		t.Errorf("documents by chunk (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPICancelsAndLists(t *testing.T) {
+	site, _ := tree(60)
+	n := newNetwork(t, site)
+	n.setAway(wire.NoEdge)
+	p := start(t, n.config(t.TempDir()))
+	id := p.begin(object{"url": root, "limit": 5})
+	_, got := p.call("GET", "/v2/crawl/active", nil)
+	list := got["crawls"].([]any)
+	if len(list) != 1 || list[0].(object)["id"] != id || list[0].(object)["options"].(object)["limit"] != 5.0 {
+		t.Errorf("active: got %v, want the job with its options", list)
+	}
+	status, got := p.call("DELETE", "/v2/crawl/"+id, nil)
+	if status != 200 || got["success"] != true || got["status"] != "cancelled" {
+		t.Errorf("DELETE: got %d %v, want 200 cancelled", status, got)
+	}
+	n.setAway(wire.OK)
+	end, documents := p.result(id)
+	if end["status"] != "cancelled" || len(documents) != 0 {
+		t.Errorf("after cancelling: got %v with %d documents, want cancelled with none", end["status"], len(documents))
+	}
+	if _, got = p.call("GET", "/v2/crawl/ongoing", nil); len(got["crawls"].([]any)) != 0 {
+		t.Errorf("ongoing after cancelling: got %v, want none", got["crawls"])
+	}
+}
+
+func TestScrapeReturnsWhatWasAskedFor(t *testing.T) {
+	body := strings.Replace(page("Title", "/next"), "</main>", `<img src="/i.png"></main><nav>menu of the site</nav>`, 1)
+	n := newNetwork(t, pages{"/a": body})
+	p := start(t, n.config(t.TempDir()))
+	status, got := p.call("POST", "/v2/scrape", object{
+		"url": root + "a", "formats": []any{"markdown", "html", "rawHtml", object{"type": "links"}, "images"}, "mobile": true,
+	})
+	if status != 200 || got["success"] != true {
+		t.Fatalf("got %d %v, want 200", status, got)
+	}
+	data := got["data"].(object)
+	if data["rawHtml"] != body {
+		t.Errorf("rawHtml: got %q, want %q", data["rawHtml"], body)
+	}
+	if diff := cmp.Diff([]any{root + "next"}, data["links"]); diff != "" {
+		t.Errorf("links (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]any{root + "i.png"}, data["images"]); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+	if text := data["markdown"].(string); !strings.Contains(text, "honest text") || strings.Contains(text, "menu of the site") {
+		t.Errorf("markdown: got %q, want the main content alone", text)
+	}
+	if warning, _ := data["warning"].(string); !strings.Contains(warning, "mobile") {
+		t.Errorf("warning: got %q, want it to name the option that was ignored", warning)
+	}
+	meta := data["metadata"].(object)
+	wanted := object{
+		"title": "Title", "language": "en", "sourceURL": root + "a", "url": root + "a", "statusCode": 200.0,
+		"contentType": "text/html; charset=utf-8",
+	}
+	for field, want := range wanted {
+		if meta[field] != want {
+			t.Errorf("metadata.%s: got %v, want %v", field, meta[field], want)
+		}
+	}
+	how := meta["provenance"].(object)
+	for _, field := range []string{"edge", "exit", "attest", "signature", "sha256", "fetchedAt", "extractor", "audited"} {
+		if text, _ := how[field].(string); text == "" {
+			t.Errorf("provenance.%s is empty: %v", field, how)
+		}
+	}
+	if file := how["warc"].(object)["file"].(string); !strings.HasSuffix(file, warcSuffix) {
+		t.Errorf("provenance.warc.file: got %q, want an archive file", file)
+	}
+}
+
+func TestScrapeFailsWithAReason(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.Handle("/", pages{"/robots.txt": "User-agent: *\nDisallow: /secret\n"})
+	mux.HandleFunc("/pdf", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/pdf")
+		w.Write([]byte("%PDF-1.7 \x00\x01"))
+	})
+	mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	n := newNetwork(t, mux)
+	p := start(t, n.config(t.TempDir()))
+	tests := []struct {
+		path   string
+		status int
+		code   string
+	}{
+		{"secret", 403, "ROBOTS_DENIED"},
+		{"pdf", 422, "SCRAPE_UNSUPPORTED_FILE_ERROR"},
+		{"slow", 408, apiTimeout},
+	}
+	for _, test := range tests {
+		status, got := p.call("POST", "/v2/scrape", object{"url": root + test.path, "timeout": minTimeout})
+		if status != test.status || got["code"] != test.code || got["success"] != false {
+			t.Errorf("/%s: got %d %v, want %d %s", test.path, status, got, test.status, test.code)
+		}
+	}
+	status, got := p.call("POST", "/v2/scrape", object{"url": root + "gone"})
+	if data, ok := got["data"].(object); status != 200 || !ok || data["metadata"].(object)["statusCode"] != 404.0 {
+		t.Errorf("a 404 page: got %d %v, want the page with its status", status, got)
+	}
+}
+
+func TestRightsAreRecordedAndObeyed(t *testing.T) {
+	mux := http.NewServeMux()
+	site := pages{
+		"/":        page("root", "/noindex", "/nofollow", "/notrain"),
+		"/noindex": page("noindex"), "/nofollow": page("nofollow", "/beyond"), "/beyond": page("beyond"), "/notrain": page("notrain"),
+	}
+	mux.Handle("/", site)
+	for path, header := range map[string][2]string{
+		"/noindex": {"X-Robots-Tag", "noindex"}, "/nofollow": {"X-Robots-Tag", "otherbot: noindex, nofollow"},
+		"/notrain": {"Content-Usage", "search=y, train-ai=n"},
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(header[0], header[1])
+			if r.URL.Path == "/nofollow" {
+				w.Header().Add(header[0], "nofollow")
+			}
+			site.ServeHTTP(w, r)
+		})
+	}
+	n := newNetwork(t, mux)
+	p := start(t, n.config(t.TempDir()))
+	_, documents := p.crawl(object{"url": root})
+	if diff := cmp.Diff([]string{"/", "/nofollow", "/noindex", "/notrain"}, paths(documents)); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+	for _, d := range documents {
+		meta := d["metadata"].(object)
+		if meta["url"] != root+"notrain" {
+			continue
+		}
+		rights := meta["provenance"].(object)["rights"]
+		if diff := cmp.Diff(object{"contentUsage": []any{"search=y, train-ai=n"}}, rights); diff != "" {
+			t.Errorf("rights (-want +got):\n%s", diff)
+		}
+	}
+	waitFor(t, "the index to have the pages", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return len(n.stored) == 3 && n.stored[root+"noindex"] == 0
+	})
+	p.key = "trainer"
+	id := p.begin(object{"url": root})
+	if _, documents = p.result(id); slices.Contains(paths(documents), "/notrain") {
+		t.Errorf("a partner who trains got %v, want no page that forbids it", paths(documents))
+	}
+	_, got := p.call("GET", "/v2/crawl/"+id+"/errors", nil)
+	if list := got["errors"].([]any); len(list) != 1 || list[0].(object)["code"] != "purpose_denied" {
+		t.Errorf("errors: got %v, want purpose_denied once", list)
+	}
+}

@@ -1,0 +1,322 @@
+package crawler
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sward/internal/wire"
+)
+
+// cutConn closes itself after so many bytes were written.
+type cutConn struct {
+	net.Conn
+	left atomic.Int64
+}
+
+func (c *cutConn) Write(p []byte) (int, error) {
+	if c.left.Add(-int64(len(p))) < 0 {
+		c.Close()
+		return 0, io.ErrClosedPipe
+	}
+	return c.Conn.Write(p)
+}
+
+// muteConn takes the batch and never says a word.
+type muteConn struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *muteConn) Write([]byte) (int, error) {
+	<-c.closed
+	return 0, io.ErrClosedPipe
+}
+
+func (c *muteConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+func (c *muteConn) SetWriteDeadline(time.Time) error { return nil }
+
+func TestCrawlMissesNothingWithHostileEdges(t *testing.T) {
+	site, all := tree(60)
+	honest := func() *testEdge { return &testEdge{} }
+	tests := map[string]struct {
+		edge    *testEdge
+		suspect bool
+	}{
+		"dies in mid-batch":         {edge: &testEdge{wrap: func(c net.Conn) net.Conn { x := &cutConn{Conn: c}; x.left.Store(3000); return x }}},
+		"says nothing":              {edge: &testEdge{wrap: func(c net.Conn) net.Conn { return &muteConn{Conn: c, closed: make(chan struct{})} }}},
+		"signs with a foreign key":  {edge: &testEdge{forge: true}, suspect: true},
+		"changes pages":             {edge: &testEdge{lies: true}, suspect: true},
+		"its owner allows nothing":  {edge: &testEdge{allow: denyAll}},
+		"its DNS knows nothing":     {edge: &testEdge{}, suspect: false},
+		"speaks something else":     {edge: &testEdge{wrap: func(c net.Conn) net.Conn { return &babbler{c} }}, suspect: true},
+		"closes without a sentence": {edge: &testEdge{wrap: func(c net.Conn) net.Conn { x := &cutConn{Conn: c}; return x }}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNetwork(t, site, test.edge, honest(), honest())
+			if name == "its DNS knows nothing" {
+				test.edge.dial = func() (net.Conn, error) { return nil, &net.DNSError{Err: "no such host", IsNotFound: true} }
+			}
+			cfg := n.config(t.TempDir())
+			cfg.AuditRate = 1
+			if name == "says nothing" {
+				cfg.PageTimeout = 200 * time.Millisecond
+			}
+			p := start(t, cfg)
+			status, documents := p.crawl(object{"url": root})
+			if diff := cmp.Diff(all, paths(documents)); diff != "" {
+				t.Errorf("pages of a crawl that is %v (-want +got):\n%s", status["status"], diff)
+			}
+			for _, d := range documents {
+				if text := d["markdown"].(string); !strings.Contains(text, "honest") {
+					t.Errorf("delivered text: got %q, want the site's own", text)
+				}
+				how := d["metadata"].(object)["provenance"].(object)
+				if how["audited"] == auditMismatch && how["exit"] == "edge-0" {
+					t.Errorf("a page that the audit refused was delivered: %v", how)
+				}
+			}
+			if _, got := n.suspected()["edge-0"]; got != test.suspect {
+				t.Errorf("suspected: got %v, want the hostile edge there: %v", n.suspected(), test.suspect)
+			}
+			if _, got := n.suspected()["edge-1"]; got {
+				t.Errorf("suspected: got %v, want no honest edge", n.suspected())
+			}
+		})
+	}
+}
+
+func denyAll(*url.URL) error { return wire.Errorf(wire.DomainDenied, "not here") }
+
+// babbler answers with bytes that are no frames of the protocol.
+type babbler struct{ net.Conn }
+
+func (c *babbler) Write(p []byte) (int, error) {
+	_, err := c.Conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwhat"))
+	return len(p), err
+}
+
+func TestJobWaitsForEdgesWithoutCountingAttempts(t *testing.T) {
+	site, all := tree(40)
+	n := newNetwork(t, site)
+	n.setAway(wire.NoEdge)
+	p := start(t, n.config(t.TempDir()))
+	id := p.begin(object{"url": root})
+	for range 3 * maxAttempts { // passes in which no road is to be had
+		waitFor(t, "another look for an edge", func() bool { return stalled(t, p.c, id) })
+	}
+	n.setAway(wire.OK)
+	_, documents := p.result(id)
+	if diff := cmp.Diff(all, paths(documents)); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+}
+
+func stalled(t *testing.T, c *Crawler, id string) bool {
+	t.Helper()
+	j, err := c.jobs.byName(t.Context(), Account{ID: "id-alice"}, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !j.stalled.IsZero()
+}
+
+// waitFor polls a fact that another goroutine brings about.
+func waitFor(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !fact(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not happen", what)
+		}
+	}
+}
+
+func TestJobFailsWhenNoEdgeComes(t *testing.T) {
+	n := newNetwork(t, pages{})
+	n.setAway(wire.HubAway)
+	cfg := n.config(t.TempDir())
+	cfg.MaxStall = time.Millisecond
+	var released sync.Map
+	cfg.Release = func(_ context.Context, a Account) { released.Store(a.ID, true) }
+	p := start(t, cfg)
+	id := p.begin(object{"url": root})
+	waitFor(t, "the first look for an edge", func() bool { return stalled(t, p.c, id) })
+	waitFor(t, "the end of the job", func() bool {
+		if err := p.c.tidyOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, got := p.call("GET", "/v2/crawl/"+id, nil)
+		return got["status"] == "failed"
+	})
+	_, got := p.call("GET", "/v2/crawl/"+id, nil)
+	if reason, _ := got["error"].(string); !strings.HasPrefix(reason, "no_edge") {
+		t.Errorf("error: got %q, want it to start with no_edge", reason)
+	}
+	if _, ok := released.Load("id-alice"); !ok {
+		t.Error("the account's grants were not released")
+	}
+}
+
+func TestJobFailsWhenBalanceIsExhausted(t *testing.T) {
+	n := newNetwork(t, pages{})
+	n.setAway(wire.BalanceExhausted)
+	p := start(t, n.config(t.TempDir()))
+	status, _ := p.crawl(object{"url": root})
+	if reason, _ := status["error"].(string); status["status"] != "failed" || !strings.HasPrefix(reason, "balance_exhausted") {
+		t.Errorf("got %v %q, want failed, balance_exhausted", status["status"], reason)
+	}
+}
+
+func TestCrawlOfDeadSiteEnds(t *testing.T) {
+	n := newNetwork(t, pages{})
+	for _, e := range n.edges {
+		e.dial = func() (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		}
+	}
+	p := start(t, n.config(t.TempDir()))
+	status, documents := p.crawl(object{"url": root})
+	if status["status"] != "failed" || len(documents) != 0 {
+		t.Errorf("got %v with %d documents, want failed with none", status["status"], len(documents))
+	}
+}
+
+func TestHostIsGivenUpWithAllItsPages(t *testing.T) {
+	links := []string{}
+	for i := range 100 {
+		links = append(links, "/"+strings.Repeat("x", i+1))
+	}
+	var down atomic.Bool
+	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" { // the last page that anybody gets
+			down.Store(true)
+			w.Header().Set("Connection", "close")
+		}
+		pages{"/": page("root", links...)}.ServeHTTP(w, r)
+	}))
+	for _, e := range n.edges {
+		dial := e.dial
+		e.dial = func() (net.Conn, error) {
+			if down.Load() {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+			}
+			return dial()
+		}
+	}
+	cfg := n.config(t.TempDir())
+	cfg.BatchSize = 2
+	p := start(t, cfg)
+	id := p.begin(object{"url": root, "sitemap": "skip"})
+	status, documents := p.result(id)
+	_, got := p.call("GET", "/v2/crawl/"+id+"/errors", nil)
+	if failed := len(got["errors"].([]any)); len(documents) != 1 || failed != 100 || status["status"] != "completed" {
+		t.Errorf("got %v with %d documents and %d errors, want completed with 1 and 100", status["status"], len(documents), failed)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.opens > 2*maxHostFailures {
+		t.Errorf("streams opened for a dead host: got %d, want at most %d", n.opens, 2*maxHostFailures)
+	}
+}
+
+func TestHostIsFetchedByOneEdgeAtATime(t *testing.T) {
+	site, _ := tree(40)
+	var now, most atomic.Int32
+	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if in := now.Add(1); in > most.Load() {
+			most.Store(in)
+		}
+		time.Sleep(time.Millisecond) // long enough for an impolite second request to meet this one
+		site.ServeHTTP(w, r)
+		now.Add(-1)
+	}), &testEdge{}, &testEdge{}, &testEdge{}, &testEdge{})
+	cfg := n.config(t.TempDir())
+	cfg.BatchSize, cfg.AuditRate = 3, 0.5
+	p := start(t, cfg)
+	ids := []string{}
+	for range 4 {
+		ids = append(ids, p.begin(object{"url": root}))
+	}
+	for _, id := range ids {
+		if _, documents := p.result(id); len(documents) != 40 {
+			t.Errorf("documents: got %d, want 40", len(documents))
+		}
+	}
+	if most.Load() != 1 {
+		t.Errorf("requests at the same time: got %d, want 1", most.Load())
+	}
+}
+
+func TestBusyHostIsLeftAlone(t *testing.T) {
+	var asked atomic.Int32
+	var first, second atomic.Int64
+	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			http.NotFound(w, r)
+			return
+		}
+		if asked.Add(1) == 1 {
+			first.Store(time.Now().UnixNano())
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "busy", http.StatusTooManyRequests)
+			return
+		}
+		second.Store(time.Now().UnixNano())
+		pages{"/": page("root")}.ServeHTTP(w, r)
+	}))
+	p := start(t, n.config(t.TempDir()))
+	_, documents := p.crawl(object{"url": root, "sitemap": "skip"})
+	if len(documents) != 1 || asked.Load() != 2 {
+		t.Errorf("got %d documents after %d requests, want 1 after 2", len(documents), asked.Load())
+	}
+	if pause := time.Duration(second.Load() - first.Load()); pause < time.Second {
+		t.Errorf("pause after Retry-After: 1: got %v, want at least 1 s", pause)
+	}
+}
+
+func TestTunnelExecutionFetchesEverythingHere(t *testing.T) {
+	site, all := tree(20)
+	n := newNetwork(t, site)
+	p := start(t, n.config(t.TempDir()))
+	_, documents := p.crawl(object{"url": root, "execution": "tunnel"})
+	if diff := cmp.Diff(all, paths(documents)); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+	for _, d := range documents {
+		how := d["metadata"].(object)["provenance"].(object)
+		if how["execution"] != "tunnel" || how["edge"] != nil || how["exit"] == "" {
+			t.Errorf("provenance: got %v, want a tunnel through an edge that attests nothing", how)
+		}
+	}
+	if n.opens != 0 {
+		t.Errorf("crawl streams: got %d, want 0", n.opens)
+	}
+}
+
+func TestJudgeKnowsEveryCode(t *testing.T) {
+	for _, code := range wire.Codes() {
+		switch got := judge(code); {
+		case code.Owner() == wire.OwnerTarget && got == wait:
+			t.Errorf("%s: got wait, want an end: a target can let us wait for ever", code.Name())
+		case code.Owner() == wire.OwnerRelay && got == fail:
+			t.Errorf("%s: got fail, want patience: the page is not to blame", code.Name())
+		}
+	}
+}
