@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sward/internal/identity"
@@ -94,7 +96,7 @@ func readSeal(dir string) (*seals, error) {
 	if err != nil {
 		return nil, err
 	}
-	bad := func(why string) error { return fmt.Errorf("%s: %s", sealFile, why) }
+	bad := func(why string) error { return &Finding{File: sealFile, Why: why} }
 	last := bytes.LastIndexByte(bytes.TrimSuffix(text, []byte("\n")), '\n') + 1
 	if len(text) > maxSeal || !bytes.HasPrefix(text, []byte(sealTitle)) || last < len(sealTitle) {
 		return nil, bad("it is not a seal")
@@ -120,34 +122,35 @@ func readSeal(dir string) (*seals, error) {
 	return s, nil
 }
 
-// check compares the files of a book with its seal. The first difference is the error, and names the file.
-func (s *seals) check(dir, network string, hub identity.ID) error {
-	if s.hub != hub || !hub.Verify(network, sealType, s.body, s.sig) {
-		return fmt.Errorf("%s: not signed by the hub", sealFile)
-	}
+// signed reports whether the hub of the network has made the seal.
+func (s *seals) signed(network string, hub identity.ID) bool {
+	return s.hub == hub && hub.Verify(network, sealType, s.body, s.sig)
+}
+
+// check compares the files of a book with its seal. The first difference is named by its file; nil is none.
+func (s *seals) check(dir string) (*Finding, error) {
 	present, err := sealBody(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	missing := len(s.files)
+	left := maps.Clone(s.files)
 	for line := range strings.Lines(string(present[len(sealTitle):])) {
 		sum, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		switch sealed, known := s.files[name]; {
+		switch sealed, known := left[name]; {
 		case !known:
-			return fmt.Errorf("%s: a file that was not there when the book was sealed", name)
+			return &Finding{File: name, Why: "it was not there when the book was sealed"}, nil
 		case sealed != sum:
-			return fmt.Errorf("%s: changed since the book was sealed", name)
+			return &Finding{File: name, Why: "it was changed since the book was sealed"}, nil
 		}
-		missing--
+		delete(left, name)
 	}
-	if missing > 0 {
-		for name := range s.files {
-			if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
-				return fmt.Errorf("%s: gone since the book was sealed", name)
-			}
-		}
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		return &Finding{File: name, Why: "it is gone since the book was sealed"}, nil
 	}
-	return nil
+	if info, err := os.Stat(filepath.Join(dir, lockFile)); err == nil && info.Size() > 0 {
+		return &Finding{File: lockFile, Why: "it was changed since the book was sealed"}, nil
+	}
+	return nil, nil
 }
 
 func hashFile(path string) ([sha256.Size]byte, error) {
