@@ -41,7 +41,9 @@ const (
 	// two minutes, measurements find 30 s).
 	keepAlive = 15 * time.Second
 	// idleTimeout ends a session from which nothing has been heard: two lost
-	// keep-alives are an accident, three are an absence.
+	// keep-alives are an accident, three are an absence. QUIC counts from the
+	// first packet that went unanswered (RFC 9000 §10.1), so that a quiet peer's
+	// absence is noticed within keepAlive + idleTimeout.
 	idleTimeout = 3 * keepAlive
 	// handshakeTimeout bounds the QUIC and TLS handshake. It is three or four
 	// round trips at most, and a path where they take longer is of no use.
@@ -97,9 +99,11 @@ func (c Config) tls(peer func(identity.ID) error) *tls.Config {
 	return t
 }
 
-// resetKey lets a relay that was restarted tell its edges at their next packet
-// that it no longer knows them (RFC 9000 §10.3), where they would otherwise wait
-// for idleTimeout. Nobody else can compute this signature, and it is never sent.
+// resetKey lets a relay that was restarted tell its edges that it no longer knows
+// them (RFC 9000 §10.3), where they would otherwise wait for idleTimeout. It does
+// so at the first packet of some size, which is an edge's next Status at the
+// latest: keep-alives are too small to be answered by a reset. Nobody else can
+// compute this signature, and it is never sent.
 func (c Config) resetKey() *quic.StatelessResetKey {
 	k := quic.StatelessResetKey(sha256.Sum256(c.Key.Sign(c.Network, "quic-stateless-reset", nil)))
 	return &k

@@ -195,6 +195,19 @@ func TestListenerRefusesHello(t *testing.T) {
 	}
 }
 
+func TestListenerRefusesOldVersion(t *testing.T) {
+	l := listen(t, relayConfig(t))
+	for version, want := range map[uint16]wire.Code{
+		wire.Version - 1: wire.VersionUnsupported,
+		wire.Version:     wire.OK,
+		wire.Version + 1: wire.OK, // it speaks ours too, and Welcome says so
+	} {
+		if err := l.admit(wire.Hello{Version: version, Network: "test"}); wire.CodeOf(err) != want {
+			t.Errorf("version %d: got %v, want %s", version, err, want)
+		}
+	}
+}
+
 func TestRefuseReachesTheDialer(t *testing.T) {
 	l := listen(t, relayConfig(t))
 	go func() {

@@ -1,0 +1,388 @@
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go/testutils/simnet"
+
+	"sward/internal/wire"
+)
+
+// world is a relay's and an edge's socket on a simulated network with 10 ms
+// each way, for tests in fake time.
+type world struct {
+	relay, edge net.PacketConn
+}
+
+func inWorld(t *testing.T, f func(t *testing.T, w world)) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &simnet.Simnet{Router: &simnet.PerfectRouter{}}
+		link := simnet.NodeBiDiLinkSettings{Latency: 10 * time.Millisecond}
+		w := world{
+			relay: n.NewEndpoint(&net.UDPAddr{IP: net.IP{1, 0, 0, 1}, Port: 443}, link),
+			edge:  n.NewEndpoint(&net.UDPAddr{IP: net.IP{1, 0, 0, 2}, Port: 5000}, link),
+		}
+		if err := n.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		defer w.relay.Close()
+		defer w.edge.Close()
+		f(t, w)
+	})
+}
+
+func (w world) dial(t *testing.T) func(context.Context) (*Session, wire.Welcome, error) {
+	return func(ctx context.Context) (*Session, wire.Welcome, error) {
+		return Dial(ctx, edgeConfig(t), w.edge, w.relay.LocalAddr().String(), testKey(t, 'r').ID(), hello())
+	}
+}
+
+// welcome accepts all sessions of l and hands them out.
+func welcome(l *Listener) <-chan *Session {
+	sessions := make(chan *Session, 16)
+	go func() {
+		defer close(sessions)
+		for {
+			s, _, err := l.Accept(context.Background())
+			if err != nil {
+				return
+			}
+			s.Send(wire.Welcome{Version: wire.Version})
+			sessions <- s
+		}
+	}()
+	return sessions
+}
+
+// serve is a small edge: it echoes on every stream, and reads control.
+func serve(ctx context.Context, s *Session, _ wire.Welcome) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() { defer close(done); echo(ctx, s) }()
+	for {
+		if _, _, err := s.Control(ctx); err != nil {
+			cancel()
+			<-done
+			return err
+		}
+	}
+}
+
+func runClient(t *testing.T, cfg ClientConfig) (c *Client, stop func()) {
+	t.Helper()
+	c, err := NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	return c, func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("client ended with %v, want nil", err)
+		}
+	}
+}
+
+func TestClientReconnectsWhenTheRelayRestarts(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		l, err := Listen(relayConfig(t), w.relay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions := welcome(l)
+		c, stop := runClient(t, ClientConfig{Dial: w.dial(t), Serve: serve})
+		first := <-sessions
+		l.Close()
+		<-first.Done()
+		time.Sleep(time.Minute) // the relay is away
+		if s := c.Session(); s != nil {
+			t.Errorf("client claims session %v while the relay is away", s)
+		}
+
+		if l, err = Listen(relayConfig(t), w.relay); err != nil {
+			t.Fatal(err)
+		}
+		back := time.Now()
+		second := <-welcome(l)
+		if waited := time.Since(back); waited > maxBackoff+2*handshakeTimeout {
+			t.Errorf("came back after %v", waited)
+		}
+		st, _, err := second.Open(context.Background(), target())
+		if err != nil {
+			t.Fatalf("open on the new session: %v", err)
+		}
+		st.Close()
+		stop()
+		l.Close()
+	})
+}
+
+// A relay that crashed says nothing. The one that takes its place does, at the
+// edge's next Status, and a relay that stays away is noticed in time.
+func TestClientNoticesACrashedRelay(t *testing.T) {
+	for name, c := range map[string]struct {
+		restart bool
+		within  time.Duration
+	}{
+		"restarted": {true, time.Second},
+		"gone":      {false, keepAlive + idleTimeout + time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w world) {
+				l, err := Listen(relayConfig(t), w.relay)
+				if err != nil {
+					t.Fatal(err)
+				}
+				accepted := welcome(l)
+				edge, _, err := w.dial(t)(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-accepted
+				synctest.Wait()
+				l.transport.Close() // every session is forgotten, without a packet
+				l.Close()
+				if c.restart {
+					if l, err = Listen(relayConfig(t), w.relay); err != nil {
+						t.Fatal(err)
+					}
+					defer l.Close()
+				}
+				crash := time.Now()
+				if c.restart {
+					edge.Send(wire.Status{})
+				}
+				<-edge.Done()
+				if after := time.Since(crash); after > c.within {
+					t.Errorf("noticed after %v, want within %v", after, c.within)
+				}
+				edge.Close(wire.OK, "")
+			})
+		})
+	}
+}
+
+func TestSilentSessionStaysUp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		l, err := Listen(relayConfig(t), w.relay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		accepted := welcome(l)
+		edge, _, err := w.dial(t)(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		relay := <-accepted
+		time.Sleep(24 * time.Hour)
+		if edge.Err() != nil || relay.Err() != nil {
+			t.Errorf("after a silent day: edge %v, relay %v", edge.Err(), relay.Err())
+		}
+		edge.Close(wire.OK, "")
+	})
+}
+
+func TestListenerGivesUpOnSilentDialer(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		l, err := Listen(relayConfig(t), w.relay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		s, err := connect(context.Background(), edgeConfig(t).withDefaults(), w.edge, w.relay.LocalAddr().String(), testKey(t, 'r').ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		<-s.Done() // no control stream, no hello
+		if waited := time.Since(began); waited > greetTimeout+time.Second || wire.CodeOf(s.Err()) != wire.ProtocolError {
+			t.Errorf("after %v: %v, want protocol_error in %v", waited, s.Err(), greetTimeout)
+		}
+		s.end(wire.OK, "")
+	})
+}
+
+func TestClientPausesGrowAndStartAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want []time.Duration // upper ends of the first pauses
+	}{
+		"relay away":  {errors.New("refused"), []time.Duration{minBackoff, 2 * minBackoff, 4 * minBackoff, 8 * minBackoff, 16 * minBackoff, 32 * minBackoff, maxBackoff, maxBackoff}},
+		"draining":    {wire.Errorf(wire.Draining, ""), []time.Duration{minBackoff, 2 * minBackoff}},
+		"old version": {wire.Errorf(wire.VersionUnsupported, ""), []time.Duration{maxBackoff, maxBackoff}},
+		"wrong clock": {wire.Errorf(wire.ClockSkew, ""), []time.Duration{maxBackoff}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var tries []time.Time
+				var log bytes.Buffer
+				_, stop := runClient(t, ClientConfig{
+					Dial: func(context.Context) (*Session, wire.Welcome, error) {
+						tries = append(tries, time.Now())
+						return nil, wire.Welcome{}, c.err
+					},
+					Serve: serve,
+					Log:   slog.New(slog.NewTextHandler(&log, nil)),
+				})
+				time.Sleep(10 * time.Minute)
+				stop()
+				for i, want := range c.want {
+					if got := tries[i+1].Sub(tries[i]); got < want/2 || got >= want {
+						t.Errorf("pause %d is %v, want from %v to %v", i, got, want/2, want)
+					}
+				}
+				if n := strings.Count(log.String(), "cannot be opened"); n != 1 {
+					t.Errorf("the outage is logged %d times, want once", n)
+				}
+			})
+		})
+	}
+}
+
+func TestPauseForgetsAfterReset(t *testing.T) {
+	var b backoff
+	for range 20 {
+		b.next(errors.New("away"))
+	}
+	b.reset()
+	if got := b.next(nil); got >= minBackoff {
+		t.Errorf("first pause after a settled session is %v, want below %v", got, minBackoff)
+	}
+}
+
+// A relay that takes a session and drops it at once is not hammered; one that
+// kept it for an hour is tried again soon.
+func TestClientCountsOnlySettledSessions(t *testing.T) {
+	for name, c := range map[string]struct {
+		lives time.Duration
+		min   int // dials in ten minutes beyond the sessions' own time
+		max   int
+	}{
+		"dropped at once": {0, 20, 50},
+		"settled":         {settled, 10, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w world) {
+				l, err := Listen(relayConfig(t), w.relay)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					for s := range welcome(l) {
+						time.AfterFunc(c.lives, func() { s.Close(wire.Internal, "") })
+					}
+				}()
+				dials := 0
+				_, stop := runClient(t, ClientConfig{
+					Dial: func(ctx context.Context) (*Session, wire.Welcome, error) {
+						dials++
+						return w.dial(t)(ctx)
+					},
+					Serve: serve,
+				})
+				time.Sleep(10 * time.Minute)
+				stop()
+				l.Close()
+				if dials < c.min || dials > c.max {
+					t.Errorf("%d dials in ten minutes, want %d to %d", dials, c.min, c.max)
+				}
+			})
+		})
+	}
+}
+
+func TestClientDrainsAtItsEnd(t *testing.T) {
+	for name, finish := range map[string]bool{"streams finish": true, "grace runs out": false} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w world) {
+				l, err := Listen(relayConfig(t), w.relay)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				accepted := welcome(l)
+				settledWith := 0
+				_, stop := runClient(t, ClientConfig{
+					Dial:   w.dial(t),
+					Serve:  serve,
+					Settle: func(ctx context.Context, s *Session) { settledWith++; s.Send(wire.Done{Stream: 4}) },
+				})
+				relay := <-accepted
+				st, _, err := relay.Open(context.Background(), target())
+				if err != nil {
+					t.Fatal(err)
+				}
+				frames := make(chan []wire.Type, 1)
+				go func() { // the relay's control loop
+					var seen []wire.Type
+					for {
+						ty, _, err := relay.Control(context.Background())
+						if err != nil {
+							frames <- seen
+							return
+						}
+						seen = append(seen, ty)
+					}
+				}()
+				began := time.Now()
+				go func() {
+					time.Sleep(3 * time.Second)
+					if finish {
+						st.Write([]byte("last words"))
+						st.CloseWrite()
+						if got, err := io.ReadAll(st); string(got) != "last words" || err != nil {
+							t.Errorf("while draining: got %q, %v", got, err)
+						}
+						st.Close()
+					}
+				}()
+				stop()
+				took := time.Since(began)
+				want := []wire.Type{wire.TypeBye, wire.TypeDone}
+				if !finish {
+					want = want[:1]
+				}
+				if got := <-frames; !bytes.Equal(types(got), types(want)) {
+					t.Errorf("relay heard %v, want %v", got, want)
+				}
+				if finish && (took > 4*time.Second || settledWith != 1) {
+					t.Errorf("ended after %v with %d settlements, want 3 s and one", took, settledWith)
+				}
+				if !finish && (took < defaultGrace || took > defaultGrace+lingerTimeout || settledWith != 0) {
+					t.Errorf("ended after %v with %d settlements, want %v and none", took, settledWith, defaultGrace)
+				}
+				<-relay.Done()
+			})
+		})
+	}
+}
+
+func TestClientNeedsItsFuncs(t *testing.T) {
+	for _, cfg := range []ClientConfig{{}, {Serve: serve}, {Dial: func(context.Context) (*Session, wire.Welcome, error) { return nil, wire.Welcome{}, nil }}} {
+		if _, err := NewClient(cfg); err == nil {
+			t.Error("a client without Dial or Serve was made")
+		}
+	}
+}
+
+func types(ts []wire.Type) (b []byte) {
+	for _, t := range ts {
+		b = append(b, byte(t))
+	}
+	return b
+}
