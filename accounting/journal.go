@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"time"
 )
 
 const (
@@ -47,8 +46,6 @@ type Journal struct {
 	durable chain  // the last record on disk
 	closed  bool
 	failed  error // the disk's; after it nothing is accepted, because what is on disk is not known any more
-
-	closing chan struct{} // cuts a commit's delay short
 }
 
 // Entry is a record to be.
@@ -70,14 +67,13 @@ type TornTail struct {
 type batch struct {
 	before  chain // the chain in front of it
 	records []byte
-	full    chan struct{} // closed when it has reached maxBatch
 	taken   chan struct{} // closed when it is being written: it grows no more
 	done    chan struct{} // closed when it is on disk, or err says why not
 	err     error
 }
 
 func newBatch(before chain) *batch {
-	return &batch{before: before, full: make(chan struct{}), taken: make(chan struct{}), done: make(chan struct{})}
+	return &batch{before: before, taken: make(chan struct{}), done: make(chan struct{})}
 }
 
 // OpenJournal opens the journal in cfg.Dir, or begins one. It reads the last segment only: [ReadJournal] reads all. A
@@ -89,7 +85,7 @@ func OpenJournal(cfg JournalConfig) (*Journal, TornTail, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, TornTail{}, fmt.Errorf("open journal: %w", err)
 	}
-	j := &Journal{cfg: cfg, closing: make(chan struct{})}
+	j := &Journal{cfg: cfg}
 	name, end, torn, err := recoverEnd(cfg.Dir)
 	if err != nil {
 		return nil, TornTail{}, err
@@ -120,7 +116,7 @@ func (j *Journal) Append(entries ...Entry) (uint64, error) {
 	case err != nil:
 		return 0, err
 	case first:
-		j.commit(b, 0)
+		j.commit(b)
 	default:
 		<-b.done
 	}
@@ -162,24 +158,12 @@ func (j *Journal) enqueue(entries []Entry) (b *batch, seq uint64, first bool, er
 	for _, e := range entries {
 		b.records = j.last.append(b.records, e.Type, e.Body)
 	}
-	if len(b.records) >= maxBatch {
-		close(b.full)
-	}
 	return b, j.last.seq, first, nil
 }
 
-// commit writes a batch and confirms it to all who wait, at once or when delay has passed, the batch is full, or the
-// journal closes. While an earlier batch is being written this one goes on filling: that is the group.
-func (j *Journal) commit(b *batch, delay time.Duration) {
-	if delay > 0 {
-		timer := time.NewTimer(delay)
-		select {
-		case <-timer.C:
-		case <-b.full:
-		case <-j.closing:
-		}
-		timer.Stop()
-	}
+// commit writes a batch and confirms it to all who wait. While an earlier batch is being written this one goes on
+// filling: that is the group.
+func (j *Journal) commit(b *batch) {
 	j.writing.Lock()
 	defer j.writing.Unlock()
 	j.mu.Lock()
@@ -242,6 +226,30 @@ func (j *Journal) rotate(c chain) error {
 	return nil
 }
 
+// rollover makes the next append begin a segment.
+func (j *Journal) rollover() {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	j.size = j.cfg.SegmentBytes
+}
+
+// dropBefore removes the segments that end before record seq, for a writer that has written all of their worth again.
+func (j *Journal) dropBefore(seq uint64) error {
+	names, err := segmentNames(j.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name >= segmentName(seq) {
+			break
+		}
+		if err := os.Remove(filepath.Join(j.cfg.Dir, name)); err != nil {
+			return fmt.Errorf("trim journal: %w", err)
+		}
+	}
+	return syncDir(j.cfg.Dir)
+}
+
 // Head is the last record on disk: its seq, 0 if there is none, and the head of the chain. Whoever keeps it elsewhere
 // can tell later that nothing before it was changed or cut off.
 func (j *Journal) Head() (uint64, [32]byte) {
@@ -258,7 +266,6 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	j.closed = true
-	close(j.closing)
 	b, waiting := j.next, len(j.next.records) > 0
 	j.mu.Unlock()
 	if waiting {

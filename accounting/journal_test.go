@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -314,31 +312,6 @@ func TestJournalSharesAnFsyncAndLosesNothing(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestJournalWaitsNoLongerThanTheDelay(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		j, _ := openTestJournal(t, JournalConfig{Dir: dir})
-		start := time.Now()
-		b, _, first, err := j.enqueue([]Entry{{Body: []byte("slow")}})
-		if err != nil || !first {
-			t.Fatalf("got first %t, %v", first, err)
-		}
-		j.commit(b, 200*time.Millisecond)
-		if got := time.Since(start); got != 200*time.Millisecond {
-			t.Errorf("got %s, want 200 ms", got)
-		}
-		b, _, _, err = j.enqueue([]Entry{{Body: make([]byte, MaxRecord)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		start = time.Now()
-		j.commit(b, time.Hour)
-		if got := time.Since(start); got != 0 {
-			t.Errorf("a full batch: got %s, want no wait", got)
-		}
-	})
 }
 
 func TestJournalAcceptsNothingAfterTheDiskFailed(t *testing.T) {
