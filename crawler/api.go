@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"sward/internal/wire"
 )
 
 const (
-	maxRequest    = 1 << 20 // bytes of a request's body
-	maxKey        = 256     // bytes of an API key
-	accountsRetry = "5"     // seconds, when accounts cannot be asked
+	maxRequest    = 1 << 20          // bytes of a request's body
+	maxKey        = 256              // bytes of an API key
+	accountsRetry = "5"              // seconds, when accounts cannot be asked
+	bodyTimeout   = 30 * time.Second // for a request's body, headers are the server's business
 )
 
 // Codes of refusals in the API's bodies: Firecrawl's where it has one.
@@ -55,23 +57,20 @@ func (c *Crawler) Handler() http.Handler {
 	} {
 		mux.Handle(path, c.admit(methods))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		for _, prefix := range notOffered {
-			if strings.HasPrefix(r.URL.Path+"/", prefix) {
-				refuse(w, http.StatusNotImplemented, apiNotOffered, "this network does not offer "+oneLine(r.URL.Path, 100))
-				return
-			}
-		}
-		refuse(w, http.StatusNotFound, apiNotFound, "there is nothing at this path")
-	})
-	for _, path := range notOffered {
-		if !strings.HasSuffix(path, "/") && strings.HasPrefix(path, "/v2/crawl/") {
-			mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-				refuse(w, http.StatusNotImplemented, apiNotOffered, "this network does not offer "+path)
-			})
+	mux.HandleFunc("/v2/crawl/params-preview", absent) // or it would be taken for a job's name
+	mux.HandleFunc("/", absent)
+	return mux
+}
+
+// absent answers for every path without an endpoint.
+func absent(w http.ResponseWriter, r *http.Request) {
+	for _, prefix := range notOffered {
+		if strings.HasPrefix(r.URL.Path+"/", prefix) {
+			refuse(w, http.StatusNotImplemented, apiNotOffered, "this network does not offer "+oneLine(r.URL.Path, 100))
+			return
 		}
 	}
-	return mux
+	refuse(w, http.StatusNotFound, apiNotFound, "there is nothing at this path")
 }
 
 // admit checks method and key, in this order because the first costs nothing.
@@ -151,7 +150,10 @@ func answer(w http.ResponseWriter, status int, body any) {
 
 // decode reads a JSON body. It answers itself and reports false when that fails.
 func decode(w http.ResponseWriter, r *http.Request, into any) bool {
+	slow := http.NewResponseController(w)
+	slow.SetReadDeadline(time.Now().Add(bodyTimeout)) // a writer without deadlines is a test's
 	err := json.NewDecoder(r.Body).Decode(into)
+	slow.SetReadDeadline(time.Time{}) // or a long answer would look like a partner who has gone
 	if err == nil {
 		return true
 	}

@@ -22,7 +22,9 @@ const (
 )
 
 // sampled decides after the page is here: an edge that signed cannot know which it will be.
-func (b *batch) sampled() bool { return rand.Float64() < b.c.cfg.AuditRate }
+func (b *batch) sampled(size int) bool {
+	return rand.Float64() < b.c.cfg.AuditRate && b.auditBytes+size <= maxAuditBytes
+}
 
 // audit fetches the sample again, one by one and politely, through an edge that did not bring it and
 // with TLS ending here, where no edge can change a byte unseen.

@@ -18,6 +18,7 @@ const (
 	deadlineGrace = 15 * time.Second // beyond the edge's own deadline
 	longestDelay  = 30 * time.Second // that an edge waits between two requests on its own account
 	maxDeadline   = 15 * time.Minute // of a batch; an edge would not take more
+	maxAuditBytes = 32 << 20         // of bodies that wait for the end of a stream to be audited
 )
 
 // Ways in which a stream ends before its batch does.
@@ -32,12 +33,13 @@ type batch struct {
 	c *Crawler
 	l *lease
 
-	arrived []bool // by item
-	audits  []arrival
-	pause   time.Duration // the host asked for
-	reached bool          // the host answered something
-	trouble wire.Code     // how it could not be reached, OK if that did not happen
-	patient time.Duration // the longest Crawl-delay that was reported
+	arrived    []bool // by item
+	audits     []arrival
+	auditBytes int
+	pause      time.Duration // the host asked for
+	reached    bool          // the host answered something
+	trouble    wire.Code     // how it could not be reached, OK if that did not happen
+	patient    time.Duration // the longest Crawl-delay that was reported
 
 	working sync.WaitGroup
 	mu      sync.Mutex
@@ -145,8 +147,9 @@ func (b *batch) arrive(ctx context.Context, a arrival) {
 		b.tampered(ctx, a)
 		return
 	}
-	if a.edge != "" && a.Code == wire.OK && a.item.kind == kindPage && !busyStatus(a.Status) && b.sampled() {
+	if a.edge != "" && a.Code == wire.OK && a.item.kind == kindPage && !busyStatus(a.Status) && b.sampled(len(a.Body)) {
 		b.audits = append(b.audits, a) // after the stream: two requests at a time would be rude
+		b.auditBytes += len(a.Body)
 		return
 	}
 	a.audited = auditSkipped

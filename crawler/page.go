@@ -16,6 +16,9 @@ import (
 	"sward/internal/wire"
 )
 
+// maxPrice is in bytes, of a pay-per-crawl price that is shown to the partner.
+const maxPrice = 64
+
 // arrival is a page as one road brought it.
 type arrival struct {
 	fetch.Result
@@ -124,6 +127,9 @@ func (c *Crawler) acceptable(o *outcome, a arrival) bool {
 		return true
 	}
 	o.status(a.Status)
+	if h, err := a.Header(); err == nil && a.Status == http.StatusPaymentRequired && h.Get("Crawler-Price") != "" {
+		o.detail += ": it asks " + oneLine(h.Get("Crawler-Price"), maxPrice) // nobody pays unasked
+	}
 	if busyStatus(a.Status) {
 		o.again("", a.RetryAfter, c.cfg)
 	} else {

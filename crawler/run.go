@@ -17,7 +17,7 @@ func (c *Crawler) schedule(ctx context.Context) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	slots := make(chan struct{}, c.cfg.HostsAtOnce)
-	for {
+	for failing := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -27,8 +27,10 @@ func (c *Crawler) schedule(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		if err != nil && !failing {
 			c.cfg.Log.Error("frontier cannot be read, crawling pauses", "error", err)
+		}
+		if failing = err != nil; failing {
 			pause = storePause
 		}
 		if l == nil {
