@@ -1,0 +1,221 @@
+package relay
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"sward/accounting"
+	"sward/internal/wire"
+)
+
+const (
+	// firstGrant is what a partner gets on its first request: small, since a reserve is balance that no other relay
+	// can use. A grant that runs low is extended by as much as it had, up to maxExtension at a time.
+	firstGrant   = 64 << 20
+	maxExtension = 1 << 30
+	// lowWater is the share of a grant (one over this) below which it is extended before it runs out.
+	lowWater = 4
+	// extendWait is how long a stream on an empty grant waits for the hub's answer before it is cut.
+	extendWait = 10 * time.Second
+	// grantMargin is how long before its expiry a grant is not given to new streams any more.
+	grantMargin = time.Minute
+	// grantIdle is how long a grant lies unused before its rest goes back to the partner's balance.
+	grantIdle = time.Minute
+)
+
+// grant is what this relay may still deliver on one signed grant. Streams reserve from it before they read, so that
+// all of them together never deliver more than the hub reserved.
+type grant struct {
+	id accounting.GrantID
+
+	mu        sync.Mutex
+	signed    accounting.SignedGrant // the latest version: the hub extends a grant by signing its id again
+	used      uint64                 // delivered, or reserved by running streams
+	open      int                    // streams that run on it
+	idleSince time.Time
+	retired   bool                                       // nothing new starts on it
+	extending chan struct{}                              // closed when the hub has answered; nil when nobody asks
+	final     error                                      // the hub's reason for not extending it any more
+	channels  map[accounting.ChannelID]*accounting.Meter // that count bytes on it
+}
+
+// reserve takes up to max bytes, asking for more in the background when little is left, and waiting for the answer
+// only when nothing is.
+func (r *Relay) reserve(ctx context.Context, g *grant, max int) (int, error) {
+	for {
+		g.mu.Lock()
+		left := g.signed.Limit - g.used
+		if left < g.signed.Limit/lowWater && g.extending == nil && g.final == nil {
+			g.extending = make(chan struct{})
+			r.background(func() { r.extend(g) })
+		}
+		if left > 0 {
+			take := min(uint64(max), left)
+			g.used += take
+			g.mu.Unlock()
+			return int(take), nil
+		}
+		answer, final := g.extending, g.final
+		g.mu.Unlock()
+		if answer == nil {
+			return 0, wire.Errorf(wire.OverLimit, "the grant is used up: %v", final)
+		}
+		timer := time.NewTimer(extendWait)
+		select {
+		case <-answer:
+			timer.Stop()
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, ctx.Err()
+		case <-timer.C:
+			return 0, wire.Errorf(wire.HubAway, "the grant is used up and the hub did not extend it in time")
+		}
+	}
+}
+
+// settle gives back what was reserved and did not move.
+func (g *grant) settle(reserved, moved int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.used -= uint64(reserved - moved)
+}
+
+// extend asks the hub to reserve more on g and tells the edges of the new limit before any stream uses it.
+func (r *Relay) extend(g *grant) {
+	ctx, cancel := context.WithTimeout(r.ctx, extendWait)
+	defer cancel()
+	g.mu.Lock()
+	want := min(g.signed.Limit, maxExtension)
+	g.mu.Unlock()
+	signed, err := r.cfg.Hub.Renew(ctx, g.id, want)
+	if err == nil {
+		err = r.checkGrant(signed)
+	}
+	if err == nil {
+		for _, e := range r.edges.all() {
+			e.session.Send(wire.Regrant{Grant: signed.Bytes()}) //nolint:errcheck // a session that is gone needs no limit
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case err == nil:
+		g.signed = signed
+	case wire.CodeOf(err) != wire.HubAway:
+		g.final = err
+	}
+	close(g.extending)
+	g.extending = nil
+}
+
+// enter counts a stream in that is about to open on the channel of m. A retired grant takes no more.
+func (g *grant) enter(m *accounting.Meter) (accounting.SignedGrant, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.retired {
+		return accounting.SignedGrant{}, wire.Errorf(wire.GrantInvalid, "the grant has been released")
+	}
+	g.open++
+	g.channels[m.ID()] = m
+	return g.signed, nil
+}
+
+func (g *grant) leave(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open--
+	g.idleSince = now
+}
+
+// usable reports whether a new stream may start on g.
+func (g *grant) usable(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	alive := now.Add(grantMargin).UnixMilli() < g.signed.NotAfter
+	return !g.retired && alive && g.used < g.signed.Limit
+}
+
+// finals are how far each channel got that counts bytes on g, so that the hub knows when it has seen the last of them.
+func (g *grant) finals() []accounting.Final {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []accounting.Final
+	for id, m := range g.channels {
+		last := m.Last()
+		if slices.ContainsFunc(last.Tallies, func(t accounting.Tally) bool { return t.Grant == g.id }) {
+			all = append(all, accounting.Final{Channel: id, Serial: last.Serial})
+		}
+	}
+	return all
+}
+
+// retireIdle lets nothing new start on g when nothing runs on it and nothing has for a while, or at once when the relay
+// is leaving. It reports whether this call did it.
+func (g *grant) retireIdle(now time.Time, leaving bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.retired || g.open > 0 || !leaving && now.Sub(g.idleSince) < grantIdle {
+		return false
+	}
+	g.retired = true
+	return true
+}
+
+// over reports whether g can be forgotten: nothing runs on it, and nobody may bring it again.
+func (g *grant) over(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open == 0 && now.UnixMilli() >= g.signed.NotAfter
+}
+
+// checkGrant refuses a grant that the hub did not sign, that names another relay, or that has run out.
+func (r *Relay) checkGrant(g accounting.SignedGrant) error {
+	if err := g.Verify(r.cfg.Network, r.cfg.HubID); err != nil {
+		return wire.Errorf(wire.GrantInvalid, "%v", err)
+	}
+	if g.Relay != r.cfg.Key.ID() {
+		return wire.Errorf(wire.GrantInvalid, "the grant names relay %s", g.Relay)
+	}
+	if r.cfg.Clock().UnixMilli() >= g.NotAfter {
+		return wire.Errorf(wire.GrantInvalid, "the grant has expired")
+	}
+	return nil
+}
+
+// adopt enters a checked grant into the table, once: what was used on it is kept by its id, whoever brings it.
+func (r *Relay) adopt(signed accounting.SignedGrant) *grant {
+	r.grantsMu.Lock()
+	defer r.grantsMu.Unlock()
+	if g, known := r.grants[signed.ID]; known {
+		return g
+	}
+	g := &grant{
+		id: signed.ID, signed: signed, idleSince: r.cfg.Clock(), channels: map[accounting.ChannelID]*accounting.Meter{},
+	}
+	r.grants[signed.ID] = g
+	return g
+}
+
+// releaseIdle returns the rest of idle grants to their partners' balances. A released grant stays in the table until it
+// expires: its signature is still good, and must not start a second life with nothing used.
+func (r *Relay) releaseIdle(ctx context.Context, leaving bool) {
+	now := r.cfg.Clock()
+	var idle []*grant
+	r.grantsMu.Lock()
+	for id, g := range r.grants {
+		if g.retireIdle(now, leaving) {
+			idle = append(idle, g)
+		}
+		if g.over(now) {
+			delete(r.grants, id)
+		}
+	}
+	r.grantsMu.Unlock()
+	for _, g := range idle {
+		if _, err := r.cfg.Hub.Release(ctx, g.id, g.finals()); err != nil {
+			r.cfg.Log.Debug("grant not released, the hub will at its expiry", "grant", g.id, "err", err)
+		}
+	}
+}

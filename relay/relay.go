@@ -1,0 +1,265 @@
+// Package relay is the meeting place: edges keep a tunnel to it, partners come in through its door, and the hub asks it
+// for edges to crawl with. For each stream it picks an edge, joins the two sides, counts what was delivered, and agrees
+// on the count with the edge in receipts that both have signed.
+//
+// A partner's request walks through this package from the top of this file down: gateway (the door) → authorise (who is
+// it, and which grant pays) → open (which edge, and does it take the stream) → conn.Join (bytes, metered) → answerCount
+// and completeReceipt (the receipt) → settle (the hub has it). Edges, grants and receipts each have a file.
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sward/accounting"
+	"sward/internal/identity"
+	"sward/internal/tunnel"
+	"sward/internal/wire"
+	"sward/policy"
+	"sward/relay/gateway"
+)
+
+const (
+	// openTimeout is how long opening a stream may take, from the choice of an edge to its answer.
+	openTimeout = 30 * time.Second
+	// openTries is how many edges are tried before a partner is told that none can serve.
+	openTries = 3
+	// drainGrace is how long running streams may go on after the relay was told to stop.
+	drainGrace = 20 * time.Second
+)
+
+// Hub is what a relay asks of the hub; *accounting.Client is it.
+type Hub interface {
+	// Authorise confirms a partner's name and key and reserves up to want bytes of its balance as a grant.
+	Authorise(ctx context.Context, name, key string, want uint64) (accounting.SignedGrant, error)
+	// Renew extends a grant by up to want bytes: the same id, signed again with a higher limit and a later expiry.
+	Renew(ctx context.Context, id accounting.GrantID, want uint64) (accounting.SignedGrant, error)
+	// Release returns the rest of a grant to the balance once its receipts are in.
+	Release(ctx context.Context, id accounting.GrantID, finals []accounting.Final) (accounting.Released, error)
+	// Settle submits receipts with the channels they belong to.
+	Settle(ctx context.Context, channels []accounting.SignedChannel, receipts []accounting.SignedReceipt) ([]accounting.Settled, error)
+	// Heartbeat tells the hub that this relay is there, and brings what the relay must know.
+	Heartbeat(ctx context.Context, beat accounting.Heartbeat) (accounting.Orders, error)
+}
+
+// Config is a relay's world.
+type Config struct {
+	Key        identity.Key
+	Network    string         // name in every signature: "main", "sandbox", …
+	PacketConn net.PacketConn // UDP, for tunnels
+	Listener   net.Listener   // TCP, the partners' door
+	Tunnel     string         // host:port at which edges reach PacketConn
+	Proxy      string         // host:port at which partners reach Listener
+	Region     string
+	Ports      []uint16     // targets' ports that partners may use; default 80 and 443
+	Peers      []netip.Addr // addresses of the network itself: nobody is connected to them
+	Hub        Hub
+	HubID      identity.ID
+	Dir        string // receipts on their way to the hub
+	Clock      func() time.Time
+	Log        *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Ports) == 0 {
+		c.Ports = []uint16{80, 443}
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Relay is a worker.
+type Relay struct {
+	cfg     Config
+	edges   *table
+	metrics *metrics
+
+	accounts accounts
+
+	grantsMu sync.Mutex
+	grants   map[accounting.GrantID]*grant
+
+	historyMu sync.Mutex
+	history   map[identity.ID]uint64 // bytes signed with each edge since this process started
+
+	ordersMu sync.Mutex
+	orders   accounting.Orders
+
+	ctx   context.Context // of Run
+	tasks sync.WaitGroup  // background work that Run waits for
+	spool *accounting.Spool
+}
+
+// New makes a relay; nothing happens before Run.
+func New(cfg Config) (*Relay, error) {
+	cfg = cfg.withDefaults()
+	switch {
+	case cfg.Network == "":
+		return nil, errors.New("relay: no network name")
+	case cfg.PacketConn == nil || cfg.Listener == nil:
+		return nil, errors.New("relay: no sockets")
+	case cfg.Hub == nil || cfg.HubID.IsZero():
+		return nil, errors.New("relay: no hub")
+	}
+	r := &Relay{
+		cfg: cfg, edges: newTable(), grants: map[accounting.GrantID]*grant{}, history: map[identity.ID]uint64{},
+		accounts: accounts{all: map[[32]byte]*account{}},
+	}
+	r.metrics = newMetrics(r)
+	return r, nil
+}
+
+// Run serves until ctx ends, then lets running streams finish for a moment, settles and returns.
+func (r *Relay) Run(ctx context.Context) error {
+	spool, err := accounting.OpenSpool(r.cfg.Dir, r.cfg.Network)
+	if err != nil {
+		return err
+	}
+	defer spool.Close()
+	r.spool = spool
+	listener, err := tunnel.Listen(tunnel.Config{Key: r.cfg.Key, Network: r.cfg.Network, Log: r.cfg.Log}, r.cfg.PacketConn)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	// Sessions outlive ctx by the grace, so that streams can end and their receipts be signed.
+	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	r.ctx = lasting
+	door, err := gateway.New(gateway.Config{
+		Listener: r.cfg.Listener, Ports: r.cfg.Ports, Gate: policy.Gate{Network: r.cfg.Peers}, Log: r.cfg.Log,
+		Authorise: func(ctx context.Context, name, key string) (gateway.Account, error) {
+			return r.authorise(ctx, name, key)
+		},
+		Dial: r.dial,
+	})
+	if err != nil {
+		return err
+	}
+	sessions, upkeep := new(errgroup.Group), new(errgroup.Group)
+	sessions.Go(func() error { return r.accept(lasting, listener) })
+	upkeep.Go(func() error { r.every(lasting, settleEvery, r.settleOnce); return nil })
+	upkeep.Go(func() error { r.every(lasting, beatEvery, r.beatOnce); return nil })
+	upkeep.Go(func() error {
+		r.every(lasting, grantIdle/4, func(ctx context.Context) error { r.releaseIdle(ctx, false); return nil })
+		return nil
+	})
+	err = door.Run(ctx)
+
+	r.leave(lasting)
+	listener.Close()
+	stop()
+	r.tasks.Wait()
+	return errors.Join(err, sessions.Wait(), upkeep.Wait())
+}
+
+// accept serves each session that comes in until ctx ends.
+func (r *Relay) accept(ctx context.Context, l *tunnel.Listener) error {
+	var sessions sync.WaitGroup
+	defer sessions.Wait()
+	for {
+		s, hello, err := l.Accept(ctx)
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err
+		}
+		sessions.Go(func() { r.serve(ctx, s, hello) })
+	}
+}
+
+// dial is the gateway's way to a target.
+func (r *Relay) dial(ctx context.Context, who gateway.Account, target policy.Target) (gateway.Conn, error) {
+	g := who.(*account).current()
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	c, err := r.open(ctx, Want{App: wire.AppProxy}, g, target.Host.String(), target.Port, 1)
+	if err != nil {
+		return nil, err // not c: a nil *conn in a Conn is not nil
+	}
+	return c, nil
+}
+
+// leave says goodbye to every edge, waits for running streams, and settles what they left.
+func (r *Relay) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainGrace)
+	defer cancel()
+	for _, e := range r.edges.all() {
+		e.session.Drain(wire.Draining, "the relay is stopping")
+	}
+	for ctx.Err() == nil && r.streams() > 0 {
+		pause(ctx, 20*time.Millisecond)
+	}
+	if err := r.settleOnce(ctx); err != nil {
+		r.cfg.Log.Warn("receipts stay in the spool until the next start", "err", err)
+	}
+	r.releaseIdle(ctx, true)
+}
+
+// Ready is how many edges are connected with an open channel.
+func (r *Relay) Ready() int {
+	n := 0
+	for _, e := range r.edges.all() {
+		if e.channel() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Settled reports whether every byte of ended streams is in a receipt that the hub has.
+func (r *Relay) Settled() bool {
+	for _, e := range r.edges.all() {
+		if m := e.channel(); m != nil && !m.Idle() {
+			return false
+		}
+	}
+	return len(r.spool.Pending(1)) == 0
+}
+
+func (r *Relay) streams() int {
+	n := 0
+	for _, e := range r.edges.all() {
+		n += e.candidate().Streams
+	}
+	return n
+}
+
+// background runs work that Run waits for before it returns.
+func (r *Relay) background(work func()) { r.tasks.Go(work) }
+
+// every calls once again and again until ctx ends. An error is logged when it is new: the next call tries again.
+func (r *Relay) every(ctx context.Context, interval time.Duration, once func(context.Context) error) {
+	failing := false
+	for ctx.Err() == nil {
+		err := once(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			r.cfg.Log.Warn("the hub cannot be reached, will try again", "err", err)
+		}
+		failing = err != nil
+		pause(ctx, interval)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

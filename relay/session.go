@@ -1,0 +1,222 @@
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"sward/accounting"
+	"sward/internal/identity"
+	"sward/internal/tunnel"
+	"sward/internal/wire"
+)
+
+const (
+	// maxSkew is how far an edge's clock may be off: grants and channels expire by it.
+	maxSkew = 5 * time.Minute
+	// channelLife is how long a channel is good for. A session has one channel, so an edge comes back with a fresh one
+	// before this ends, and an old key is soon worthless.
+	channelLife = time.Hour
+	// newWindow is what an identity without history gets: the bytes that either side can lose to the other. It grows with
+	// what both have signed, an eighth of it, up to accounting.MaxWindow, and a receipt is due every eighth of the window.
+	newWindow   = 512 << 10
+	trustShare  = 8
+	stepsWindow = 8
+	// maxHistory bounds how many edges are remembered beyond their sessions.
+	maxHistory = 65536
+)
+
+// serve greets a session and runs it to its end.
+func (r *Relay) serve(ctx context.Context, s *tunnel.Session, hello wire.Hello) {
+	if err := r.admit(s, hello); err != nil {
+		s.Refuse(wire.CodeOf(err), detail(err))
+		return
+	}
+	window, step := r.trust(s.Peer())
+	welcome := wire.Welcome{
+		Version: wire.Version, Clock: r.cfg.Clock().UnixMilli(), Streams: hello.Streams,
+		Step: step, Window: window, Region: r.cfg.Region,
+	}
+	if err := s.Send(welcome); err != nil {
+		return
+	}
+	var err error
+	if hello.Role == wire.RoleHub {
+		err = r.serveHub(ctx, s)
+	} else {
+		err = r.serveEdge(ctx, s, hello, window, step)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.cfg.Log.Debug("session ended", "peer", s.Peer(), "err", err)
+		s.Close(wire.CodeOf(err), "the session broke the protocol")
+	}
+}
+
+// admit refuses who may not be here, cheapest reason first.
+func (r *Relay) admit(s *tunnel.Session, h wire.Hello) error {
+	skew := r.cfg.Clock().Sub(time.UnixMilli(h.Clock)).Abs()
+	switch {
+	case h.Version != wire.Version:
+		return wire.Errorf(wire.VersionUnsupported, "this relay speaks version %d", wire.Version)
+	case h.Network != r.cfg.Network:
+		return wire.Errorf(wire.VersionUnsupported, "this is network %q", r.cfg.Network)
+	case skew > maxSkew:
+		return wire.Errorf(wire.ClockSkew, "your clock is %s off: set it by NTP", skew.Round(time.Second))
+	case h.Role == wire.RoleHub && s.Peer() != r.cfg.HubID:
+		return wire.Errorf(wire.AuthFailed, "this is not the hub's identity")
+	case h.Role == wire.RoleEdge && !r.consents(h.Consent):
+		return wire.Errorf(wire.NoConsent, "the consent text has changed: run sward-edge init again")
+	case h.Role != wire.RoleHub && h.Role != wire.RoleEdge:
+		return wire.Errorf(wire.BadRequest, "unknown role")
+	}
+	return nil
+}
+
+// serveEdge keeps an edge in the table while its session lasts, and answers its control frames.
+func (r *Relay) serveEdge(ctx context.Context, s *tunnel.Session, hello wire.Hello, window, step uint32) error {
+	e := &edge{
+		id: s.Peer(), session: s, limit: int(max(hello.Streams, 1)), apps: hello.Apps, live: map[*conn]struct{}{},
+	}
+	if err := r.edges.add(e); err != nil {
+		return err
+	}
+	defer r.edges.drop(e)
+	r.cfg.Log.Debug("edge connected", "edge", e.id)
+	var offered *offer
+	for {
+		t, body, err := s.Control(ctx)
+		if err != nil {
+			return err
+		}
+		switch t {
+		case wire.TypeStatus:
+			err = with(wire.ParseStatus, body, func(m wire.Status) error { e.setStatus(m); return nil })
+		case wire.TypeChannelAsk:
+			err = with(wire.ParseChannelAsk, body, func(m wire.ChannelAsk) error {
+				if offered != nil {
+					return wire.Errorf(wire.ProtocolError, "a session has one channel")
+				}
+				offered, err = r.offerChannel(s, m, window, step)
+				return err
+			})
+		case wire.TypeChannelAccept:
+			err = with(wire.ParseChannelAccept, body, func(m wire.ChannelAccept) error { return r.openChannel(e, offered, m) })
+		case wire.TypeCount:
+			err = with(wire.ParseCount, body, func(m wire.Count) error { return r.answerCount(e, m) })
+		case wire.TypeReceiptSign:
+			err = with(wire.ParseReceiptSign, body, func(m wire.ReceiptSign) error { return r.completeReceipt(e, m) })
+		case wire.TypeDone:
+			err = with(wire.ParseDone, body, func(m wire.Done) error {
+				if meter := e.channel(); meter != nil {
+					return meter.PeerDone(m)
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("edge %s: %s: %w", e.id, t, err)
+		}
+	}
+}
+
+// trust is the window and step that the history of an edge on this relay allows.
+func (r *Relay) trust(id identity.ID) (window, step uint32) {
+	r.historyMu.Lock()
+	defer r.historyMu.Unlock()
+	w := min(max(r.history[id]/trustShare, newWindow), accounting.MaxWindow)
+	return uint32(w), uint32(min(max(w/stepsWindow, accounting.MinStep), accounting.MaxStep))
+}
+
+// remember adds what an edge's channel has grown by between two receipts.
+func (r *Relay) remember(id identity.ID, grown uint64) {
+	r.historyMu.Lock()
+	defer r.historyMu.Unlock()
+	if _, known := r.history[id]; known || len(r.history) < maxHistory {
+		r.history[id] += grown
+	}
+}
+
+// with parses a frame's body and hands the message on.
+func with[M any](parse func([]byte) (M, error), body []byte, do func(M) error) error {
+	m, err := parse(body)
+	if err != nil {
+		return err
+	}
+	return do(m)
+}
+
+// offer is a channel that this relay has signed and the edge has not yet.
+type offer struct {
+	channel accounting.Channel
+	body    []byte
+	sig     [64]byte
+	key     identity.Key
+}
+
+func (r *Relay) offerChannel(s *tunnel.Session, ask wire.ChannelAsk, window, step uint32) (*offer, error) {
+	key, err := identity.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := s.Exporter(accounting.ExporterLabel, ask.Nonce[:])
+	if err != nil {
+		return nil, err
+	}
+	now := r.cfg.Clock()
+	c := accounting.Channel{
+		Issuer: r.cfg.HubID, Relay: r.cfg.Key.ID(), Edge: s.Peer(), RelayKey: key.ID(), EdgeKey: ask.ChannelKey,
+		Exporter: exporter, EdgeNonce: ask.Nonce, Policy: ask.Policy, Consent: ask.Consent, Class: ask.Class,
+		Step: step, Window: window, Opened: now.UnixMilli(), Expires: now.Add(channelLife).UnixMilli(),
+	}
+	if _, err := rand.Read(c.RelayNonce[:]); err != nil {
+		return nil, err
+	}
+	o := &offer{channel: c, body: c.Append(nil), key: key, sig: [64]byte(c.Sign(r.cfg.Network, r.cfg.Key))}
+	return o, s.Send(wire.ChannelOffer{Body: o.body, Sig: o.sig})
+}
+
+func (r *Relay) openChannel(e *edge, o *offer, accept wire.ChannelAccept) error {
+	if o == nil || e.channel() != nil {
+		return wire.Errorf(wire.ProtocolError, "no channel is on offer")
+	}
+	signed := accounting.SignedChannel{Channel: o.channel, Body: o.body, EdgeSig: accept.Sig[:], RelaySig: o.sig[:]}
+	if err := signed.Verify(r.cfg.Network); err != nil {
+		return err
+	}
+	if err := r.spool.PutChannel(signed); err != nil {
+		return err
+	}
+	e.setChannel(accounting.NewMeter(accounting.MeterConfig{
+		Side: accounting.RelaySide, Network: r.cfg.Network, Channel: o.channel, Key: o.key, Now: r.cfg.Clock,
+	}))
+	return nil
+}
+
+func (r *Relay) answerCount(e *edge, count wire.Count) error {
+	meter := e.channel()
+	if meter == nil {
+		return wire.Errorf(wire.ProtocolError, "count without a channel")
+	}
+	e.refresh()
+	offer, err := meter.Offer(count)
+	if err != nil {
+		return err
+	}
+	return e.session.Send(offer)
+}
+
+func (r *Relay) completeReceipt(e *edge, sign wire.ReceiptSign) error {
+	meter := e.channel()
+	if meter == nil {
+		return wire.Errorf(wire.ProtocolError, "receipt without a channel")
+	}
+	before := meter.Last()
+	receipt, err := meter.Complete(sign)
+	if err != nil {
+		return err
+	}
+	r.remember(e.id, receipt.Up+receipt.Down-before.Up-before.Down)
+	r.metrics.receipts.Inc()
+	return r.spool.PutReceipt(receipt)
+}
