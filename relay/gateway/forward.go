@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -40,9 +41,16 @@ func newTransport(cfg Config) *http.Transport {
 // roundTrip sends a request that was let in. A failure becomes the answer that explains it.
 func (g *Gateway) roundTrip(r *http.Request, _ *goproxy.ProxyCtx) (*http.Response, error) {
 	x := r.Context().Value(exchangeKey{}).(*exchange)
+	if r.Body != http.NoBody {
+		x.upload = &upload{ReadCloser: r.Body, client: x.client}
+		r.Body = x.upload
+	}
 	resp, err := g.transport.RoundTrip(r)
 	if err != nil {
 		e := targetFault(err)
+		if x.upload != nil && x.upload.broken.Load() {
+			e = wire.Errorf(wire.BadRequest, "the request's body broke off")
+		}
 		g.note(e, err)
 		resp = refusalResponse(e)
 	} else {
@@ -114,6 +122,33 @@ func stripHops(h http.Header) {
 	for _, name := range hopFields {
 		h.Del(name)
 	}
+}
+
+// upload is a request's body with a deadline for every read: net/http cannot give up a request while one is under way,
+// and to close a body is to read what is left of it.
+type upload struct {
+	io.ReadCloser
+	client *client
+	over   atomic.Bool // read to its end, or broken
+	broken atomic.Bool // malformed, or no bytes came
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.client.SetReadDeadline(time.Now().Add(u.client.idleTime / 2)) // before the target's silence is noticed and blamed
+	n, err := u.ReadCloser.Read(p)
+	if !errors.Is(err, os.ErrDeadlineExceeded) { // which would only be waited for again
+		u.client.SetReadDeadline(time.Time{})
+	}
+	u.broken.Store(err != nil && err != io.EOF)
+	u.over.Store(err != nil)
+	return n, err
+}
+
+func (u *upload) Close() error {
+	if !u.over.Load() {
+		u.client.SetReadDeadline(time.Now().Add(lingerTime))
+	}
+	return u.ReadCloser.Close()
 }
 
 // body notes that a response broke off: goproxy ends a response in the same way whether it did or not.

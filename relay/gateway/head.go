@@ -18,9 +18,9 @@ const (
 
 // checkHead says whether a request head, CRLF CRLF included, is one that a proxy can pass on without a second reading
 // of it being possible. net/http forgives much that RFC 9112 lets a server forgive: bare LF, folded lines, a length
-// beside chunked, a Host that is not the target's. Between a client and a target each of these is a way to smuggle a
-// request past whoever reads it the other way, so here it is an error and the end of the connection (§2.2, §3.2,
-// §5.2, §6.3 and §11.2).
+// beside chunked, chunked in HTTP/1.0, a Host that is not the target's. Between a client and a target each of these is
+// a way to smuggle a request past whoever reads it the other way, so here it is an error and the end of the connection
+// (§2.2, §3.2, §5.2, §6.1, §6.3 and §11.2).
 //
 // The result is the length of the body that follows, unlimited for a tunnel and for a chunked body.
 func checkHead(head []byte) (int64, *wire.Error) {
@@ -34,6 +34,7 @@ func checkHead(head []byte) (int64, *wire.Error) {
 		return 0, err
 	}
 	connect, authority := method == "CONNECT", target
+	oldest := strings.HasSuffix(requestLine, "1.0")
 	if !connect {
 		if authority, err = httpAuthority(target); err != nil {
 			return 0, err
@@ -49,11 +50,11 @@ func checkHead(head []byte) (int64, *wire.Error) {
 		if _, err := url.ParseRequestURI(target); err != nil {
 			return 0, wire.Errorf(wire.BadRequest, "the URL is not valid")
 		}
-		if err := f.checkHost(authority, strings.HasSuffix(requestLine, "1.1")); err != nil {
+		if err := f.checkHost(authority, !oldest); err != nil {
 			return 0, err
 		}
 	}
-	return f.bodyLength(connect)
+	return f.bodyLength(connect, oldest)
 }
 
 // parseRequestLine splits a request line of HTTP/1.1 or 1.0 (RFC 9112 §3): single spaces, nothing else between.
@@ -90,6 +91,9 @@ func httpAuthority(target string) (string, *wire.Error) {
 func checkAuthority(authority string) *wire.Error {
 	if strings.Contains(authority, "@") {
 		return wire.Errorf(wire.BadHost, "user information does not belong in a target") // and is not repeated here
+	}
+	if _, err := policy.ParsePort(authority[strings.LastIndexByte(authority, ':')+1:]); err != nil {
+		return refusal(err) // also behind a host that is well-formed and refused later
 	}
 	if _, err := policy.ParseTarget(authority); err != nil {
 		if e := refusal(err); e.Code.HTTPStatus() == wire.BadRequest.HTTPStatus() {
@@ -157,10 +161,10 @@ func (f fields) checkHost(authority string, required bool) *wire.Error {
 }
 
 // bodyLength tells where the body ends, if that can be told in one way only.
-func (f fields) bodyLength(connect bool) (int64, *wire.Error) {
+func (f fields) bodyLength(connect, oldest bool) (int64, *wire.Error) {
 	if len(f.codings) > 0 {
-		if connect || len(f.codings) > 1 || len(f.lengths) > 0 || !strings.EqualFold(f.codings[0], "chunked") {
-			return 0, wire.Errorf(wire.BadRequest, "Transfer-Encoding is chunked and nothing else, without a length")
+		if connect || oldest || len(f.codings) > 1 || len(f.lengths) > 0 || !strings.EqualFold(f.codings[0], "chunked") {
+			return 0, wire.Errorf(wire.BadRequest, "Transfer-Encoding is chunked and nothing else, without a length, in HTTP/1.1")
 		}
 		return unlimited, nil
 	}

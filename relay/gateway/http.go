@@ -25,7 +25,8 @@ type (
 type exchange struct {
 	client *client
 	conn   Conn
-	body   *body // of a plain response
+	upload *upload // of a plain request with a body
+	body   *body   // of a plain response
 }
 
 // newServer is the HTTP/1 server behind the handoff; every request's context ends with ctx.
@@ -79,8 +80,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.linger()
 		return
 	}
-	defer r.Body.Close()
-	// What is left of the body is read then, and may not take for ever.
+	// What is left of a refused request's body is read after this, and may not take for ever.
 	defer func() { c.SetReadDeadline(time.Now().Add(g.cfg.HeaderTime)) }()
 	if len(r.TransferEncoding) > 0 {
 		w.Header().Set("Connection", "close") // see client.rest
@@ -96,8 +96,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
 		defer c.finish()
 		w = hijacker{w, c}
+	} else {
+		// A target that answers before it has the whole request is heard at once.
+		http.NewResponseController(w).EnableFullDuplex()
 	}
 	g.proxy.ServeHTTP(w, r)
+	if x.upload != nil && !x.upload.over.Load() {
+		http.NewResponseController(w).Flush() // the answer does not wait for the rest of the question
+		x.upload.Close()
+	}
 	if x.body != nil && x.body.failed() {
 		panic(http.ErrAbortHandler) // net/http's way to cut a response short, so that it is not taken for whole
 	}
