@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"sward/edge"
+	"sward/internal/daemon"
+	"sward/internal/identity"
+	"sward/policy"
+)
+
+type runFlags struct {
+	dir, level, format, debug string
+}
+
+func runCommand(version string) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Connect and share, until stopped",
+		Long:  "Connect to the network's relays and share this line under the rules in edge.yaml, until stopped.",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd, f, version) },
+	}
+	dirFlag(cmd, &f.dir)
+	cmd.Flags().StringVar(&f.level, "log", "info", "log level: debug, info, warn, error")
+	cmd.Flags().StringVar(&f.format, "log-format", "text", "log format: text, json")
+	cmd.Flags().StringVar(&f.debug, "debug", "", "loopback address of metrics and pprof; empty is none")
+	return cmd
+}
+
+func run(cmd *cobra.Command, f runFlags, version string) (err error) {
+	ctx := cmd.Context()
+	log, err := daemon.Logger(cmd.ErrOrStderr(), f.level, f.format)
+	if err != nil {
+		return err
+	}
+	c, err := load(f.dir)
+	if err != nil {
+		return err
+	}
+	key, err := identity.LoadKey(filepath.Join(f.dir, keyFile))
+	if err != nil {
+		return err
+	}
+	hub := hubClient(c, key)
+	defer hub.Close()
+	cfg := edge.Config{
+		Key: key, Network: c.Network, Hub: hub, Relays: c.Relays,
+		Rules: c.Policy, Caps: policy.Caps{Day: int64(c.Caps.Day), Month: int64(c.Caps.Month)}, Rate: c.Rate, Streams: c.Streams,
+		Dir: f.dir, Agent: "sward-edge/" + version, Log: log,
+	}
+	var open sockets
+	defer func() { err = errors.Join(err, open.close()) }()
+	if cfg.Listener, err = open.tcp(ctx, c.Dashboard); err != nil {
+		return fmt.Errorf("dashboard: %w", err)
+	}
+	if c.PortMapping {
+		if cfg.PacketConn, err = open.udp(ctx, c.Listen); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+	}
+	debug, err := open.tcp(ctx, f.debug)
+	if err != nil {
+		return fmt.Errorf("--debug: %w", err)
+	}
+	e, err := edge.New(cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "edge %s\n", e.ID())
+	if url := e.DashboardURL(); url != "" {
+		fmt.Fprintf(cmd.OutOrStdout(), "dashboard %s (the command status shows the access code)\n", url)
+	}
+	workers := []daemon.Worker{{Name: "edge", Run: e.Run}}
+	if debug != nil {
+		registry := prometheus.NewRegistry()
+		for _, m := range e.Metrics() {
+			if err := registry.Register(m); err != nil {
+				return err
+			}
+		}
+		workers = append(workers, daemon.Debug(debug, registry))
+	}
+	return daemon.Run(ctx, log, workers...)
+}
+
+// sockets are what run has opened. Workers close their own; closing twice does no harm.
+type sockets struct{ all []interface{ Close() error } }
+
+func (s *sockets) tcp(ctx context.Context, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err == nil {
+		s.all = append(s.all, l)
+	}
+	return l, err
+}
+
+func (s *sockets) udp(ctx context.Context, address string) (net.PacketConn, error) {
+	var lc net.ListenConfig
+	pc, err := lc.ListenPacket(ctx, "udp", address)
+	if err == nil {
+		s.all = append(s.all, pc)
+	}
+	return pc, err
+}
+
+func (s *sockets) close() error {
+	var errs []error
+	for _, c := range s.all {
+		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,234 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// panel is a running dashboard with its switch in the test's hands.
+type panel struct {
+	Control
+	dir    string
+	paused []time.Duration
+	resume int
+}
+
+func startPanel(t *testing.T) *panel {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &panel{dir: t.TempDir()}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- serveControl(ctx, l, p.dir, control{
+			status: func(context.Context) Status { return Status{Network: "test", Why: "paused", Paused: true} },
+			pause:  func(d time.Duration) error { p.paused = append(p.paused, d); return nil },
+			resume: func() error { p.resume++; return nil },
+			log:    slog.New(slog.DiscardHandler),
+		})
+	}()
+	eventually(t, "the control file is there", func() bool {
+		p.Control, err = ReadControl(p.dir)
+		return err == nil
+	})
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the dashboard ended with: %v", err)
+		}
+		if _, err := ReadControl(p.dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("after the end the control file gives %v, want %v", err, os.ErrNotExist)
+		}
+	})
+	return p
+}
+
+// do sends a request; change alters it first.
+func (p *panel) do(t *testing.T, method, path, form string, change ...func(*http.Request)) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.Addr+path, strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, c := range change {
+		c(r)
+	}
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+func (p *panel) bearer(r *http.Request) { r.Header.Set("Authorization", "Bearer "+p.Token) }
+
+func (p *panel) cookie(r *http.Request) {
+	r.AddCookie(&http.Cookie{Name: controlCookie, Value: p.Token})
+}
+
+func TestDashboardAnswersToItsOwnNameOnly(t *testing.T) { // L01, L08
+	p := startPanel(t)
+	_, port, _ := net.SplitHostPort(p.Addr)
+	for host, want := range map[string]int{
+		p.Addr: 200, "localhost:" + port: 200, "evil.example": 421, "evil.example:" + port: 421, "localhost.:" + port: 421,
+		"0.0.0.0:" + port: 421, "[::1]:" + port: 421, "127.0.0.1": 421, "127.0.0.1:1": 421,
+	} {
+		resp := p.do(t, "GET", "/status", "", p.bearer, func(r *http.Request) { r.Host = host })
+		if resp.StatusCode != want {
+			t.Errorf("Host %s: got %d, want %d", host, resp.StatusCode, want)
+		}
+	}
+}
+
+func TestDashboardRefusesOtherOriginsAndMissingTokens(t *testing.T) { // L02
+	p := startPanel(t)
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	for name, c := range map[string]struct {
+		want   int
+		change []func(*http.Request)
+	}{
+		"no token":            {401, nil},
+		"wrong token":         {401, []func(*http.Request){header("Authorization", "Bearer x")}},
+		"empty token":         {401, []func(*http.Request){header("Authorization", "Bearer ")}},
+		"cross-site fetch":    {403, []func(*http.Request){p.cookie, header("Sec-Fetch-Site", "cross-site")}},
+		"same-site fetch":     {403, []func(*http.Request){p.cookie, header("Sec-Fetch-Site", "same-site")}},
+		"null origin":         {403, []func(*http.Request){p.cookie, header("Origin", "null")}},
+		"foreign origin":      {403, []func(*http.Request){p.cookie, header("Origin", "http://evil.example")}},
+		"foreign with bearer": {403, []func(*http.Request){p.bearer, header("Origin", "http://evil.example")}},
+		"own origin":          {303, []func(*http.Request){p.cookie, header("Origin", "http://"+p.Addr)}},
+		"program":             {200, []func(*http.Request){p.bearer}},
+	} {
+		before := len(p.paused)
+		resp := p.do(t, "POST", "/pause", "for=1h", c.change...)
+		if resp.StatusCode != c.want {
+			t.Errorf("%s: got %d, want %d", name, resp.StatusCode, c.want)
+		}
+		if acted := len(p.paused) > before; acted != (c.want < 400) {
+			t.Errorf("%s: answered %d and paused = %v", name, resp.StatusCode, acted)
+		}
+	}
+}
+
+func TestDashboardChangesNothingByGet(t *testing.T) {
+	p := startPanel(t)
+	for _, path := range []string{"/", "/status", "/pause", "/pause?for=1h", "/resume", "/login?token=" + p.Token} {
+		p.do(t, "GET", path, "", p.bearer)
+		p.do(t, "GET", path, "", p.cookie)
+	}
+	if len(p.paused) != 0 || p.resume != 0 {
+		t.Errorf("GET paused %d times and resumed %d times", len(p.paused), p.resume)
+	}
+	for path, want := range map[string]int{"/pause": 405, "/../control.json": 307, "/control.json": 404, "/page/style.css": 404, "/metrics": 404, "/debug/pprof/": 404} { // L07
+		if got := p.do(t, "GET", path, "", p.bearer).StatusCode; got != want {
+			t.Errorf("GET %s: got %d, want %d", path, got, want)
+		}
+	}
+}
+
+func TestTheTokenIsNeverShown(t *testing.T) { // L05
+	p := startPanel(t)
+	login := p.do(t, "POST", "/login", url.Values{"token": {" " + p.Token + "\n"}}.Encode())
+	if login.StatusCode != 303 || login.Header.Get("Location") != "/" {
+		t.Fatalf("login: got %d to %q, want 303 to /", login.StatusCode, login.Header.Get("Location"))
+	}
+	cookies := login.Cookies()
+	if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode {
+		t.Errorf("cookies: got %v, want one that is HttpOnly and SameSite=Strict", cookies)
+	}
+	for _, change := range []func(*http.Request){p.cookie, p.bearer, func(*http.Request) {}} {
+		for _, path := range []string{"/", "/status", "/style.css"} {
+			resp := p.do(t, "GET", path, "", change)
+			body, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(body), p.Token) {
+				t.Errorf("GET %s shows the token", path)
+			}
+			for name, want := range map[string]string{
+				"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+			} {
+				if got := resp.Header.Get(name); got != want {
+					t.Errorf("GET %s: %s is %q, want %q", path, name, got, want)
+				}
+			}
+			if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
+				t.Errorf("GET %s: policy %q", path, csp)
+			}
+		}
+	}
+	if bad := p.do(t, "POST", "/login", "token=guess"); bad.StatusCode != 401 || len(bad.Cookies()) != 0 {
+		t.Errorf("login with a guess: got %d and %d cookies, want 401 and none", bad.StatusCode, len(bad.Cookies()))
+	}
+}
+
+func TestDashboardShowsStatusAndTakesDurations(t *testing.T) {
+	p := startPanel(t)
+	var s Status
+	if err := json.NewDecoder(p.do(t, "GET", "/status", "", p.bearer).Body).Decode(&s); err != nil || s.Network != "test" || !s.Paused {
+		t.Errorf("status: got %+v, %v", s, err)
+	}
+	page, err := io.ReadAll(p.do(t, "GET", "/", "", p.cookie).Body)
+	if err != nil || !strings.Contains(string(page), "Resume") || strings.Contains(string(page), "http://") || strings.Contains(string(page), "<script") {
+		t.Errorf("page (%v) lacks its switch or has what it must not:\n%s", err, page)
+	}
+	for form, want := range map[string]int{"": 200, "for=90m": 200, "for=-1h": 400, "for=soon": 400, "for=0s": 400, "for=9000h": 400, "for=" + strings.Repeat("1", 5000): 400} {
+		if got := p.do(t, "POST", "/pause", form, p.bearer).StatusCode; got != want {
+			t.Errorf("pause with %.20q: got %d, want %d", form, got, want)
+		}
+	}
+	if got := p.do(t, "POST", "/resume", "", p.bearer).StatusCode; got != 200 || p.resume != 1 {
+		t.Errorf("resume: got %d, resumed %d times; want 200, once", got, p.resume)
+	}
+}
+
+func TestDashboardIsForThisMachineAlone(t *testing.T) { // L04, L12
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serveControl(t.Context(), l, t.TempDir(), control{log: slog.New(slog.DiscardHandler)}); err == nil {
+		t.Error("served on all interfaces")
+	}
+	c := DefaultFileConfig()
+	c.Dashboard = "0.0.0.0:7411"
+	if err := checkLoopback(c.Dashboard); err == nil {
+		t.Error("the config file may bind the dashboard to all interfaces")
+	}
+}
+
+func TestControlFileIsTheOwnersAlone(t *testing.T) { // L09
+	if runtime.GOOS == "windows" {
+		t.Skip("file modes are a unix matter")
+	}
+	p := startPanel(t)
+	info, err := os.Stat(filepath.Join(p.dir, controlFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != 0o600 {
+		t.Errorf("mode %o, want 600", got)
+	}
+}

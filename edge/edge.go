@@ -1,0 +1,310 @@
+// Package edge is the home agent: it lends a home connection to the network under its owner's rules, and shows the
+// owner everything it did.
+//
+// An edge sits behind a home router and is never dialled. It keeps a tunnel to a few relays and serves the streams
+// they open. The walk of one stream, from the relay to the target, is the order of these files: session.go (a tunnel
+// and its channel of account) → serve.go (who pays, may it run now) → dial.go (the rules, one resolve, the address gate,
+// the dial) → meter.go (each byte waits for the receipt window, the owner's rate, the caps and the grant) → receipts.go
+// (both sides sign what was delivered). A crawl takes the same walk, with crawler/fetch between serve and dial.
+//
+// Three promises to the owner shape the rest. Nothing is served without their agreement to the current text
+// (consent.go) or while they pause (pause.go). No cap is passed, not by many streams at once nor by a crash
+// (volume.go). And no request reaches the home network, whatever it is called: every dial is the one in dial.go.
+//
+// edge knows relays only by the wire protocol; it never imports them.
+package edge
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sward/accounting"
+	"sward/crawler/fetch"
+	"sward/internal/identity"
+	"sward/internal/tunnel"
+	"sward/internal/wire"
+	"sward/policy"
+)
+
+// HubClient is what an edge asks of the hub; *accounting.Client is it.
+type HubClient interface {
+	// Directory is the signed list of relays.
+	Directory(ctx context.Context) (accounting.SignedDirectory, error)
+	// Settle submits channels with their receipts. Repeating it does no harm.
+	Settle(ctx context.Context, channels []accounting.SignedChannel, receipts []accounting.SignedReceipt) ([]accounting.Settled, error)
+	// Consent redeems an owner's code for this edge and the terms with the given hash.
+	Consent(ctx context.Context, code string, terms [32]byte) error
+	// Account is what the hub owes this edge's owner.
+	Account(ctx context.Context) (accounting.EdgeAccount, error)
+}
+
+var _ HubClient = (*accounting.Client)(nil)
+
+// Config is an edge's world.
+type Config struct {
+	Key     identity.Key
+	Network string // name in every signature: "main", "sandbox", …
+	Hub     HubClient
+	HubID   identity.ID // whose grants are served; default: the key that Hub pins
+	HubAddr string      // host:port of the hub, kept out of every stream's reach; default: where Hub calls
+	Relays  []Relay     // fixed list; empty: those of the hub's directory
+
+	Rules   policy.Rules
+	Caps    policy.Caps // payload bytes; 0: none
+	Rate    Rate        // bytes per second; 0: none
+	Streams int         // at once; default 64
+
+	Dir        string         // state: consent, volume, receipts, switch, journals
+	Listener   net.Listener   // the dashboard, on loopback; nil: none
+	PacketConn net.PacketConn // UDP for the first tunnel, to have its port mapped; nil: a socket of its own
+	Agent      string         // program and version
+
+	Resolve func(context.Context, string) ([]netip.Addr, error)     // default DefaultResolve
+	Dial    func(context.Context, netip.AddrPort) (net.Conn, error) // default DefaultDial
+	Own     func() []netip.Prefix                                   // this machine's addresses; default OwnPrefixes
+	Roots   *x509.CertPool                                          // for crawled pages; nil: the system's
+	Clock   func() time.Time                                        // in the owner's time zone; default time.Now
+	Log     *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if client, ok := c.Hub.(*accounting.Client); ok && c.HubID.IsZero() {
+		c.HubID, c.HubAddr = client.Hub, client.Addr
+	}
+	if c.Streams == 0 {
+		c.Streams = DefaultFileConfig().Streams
+	}
+	if c.Agent == "" {
+		c.Agent = "sward-edge"
+	}
+	if c.Resolve == nil {
+		c.Resolve = DefaultResolve
+	}
+	if c.Own == nil {
+		c.Own = OwnPrefixes
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Edge is a worker.
+type Edge struct {
+	cfg     Config
+	policy  *policy.Policy
+	gate    *gatekeeper
+	dialer  *dialer
+	grants  *grants
+	fetcher *fetch.Fetcher
+	up      *pace
+	down    *pace
+	live    *live
+	metrics *metrics
+
+	state                // opened by Run
+	opened chan struct{} // closed when it is
+
+	mu     sync.Mutex
+	relays map[identity.ID]*link
+	points pointsSeen
+}
+
+// state is what an edge keeps on disk.
+type state struct {
+	volume   *volume
+	pause    *pause
+	refusals *refusals
+	activity *activity
+	spool    *accounting.Spool
+}
+
+// pointsSeen is the hub's last word on what it owes, and what it has not been told yet.
+type pointsSeen struct {
+	account     accounting.EdgeAccount
+	at          time.Time
+	unsubmitted int // receipts
+}
+
+// New makes an edge; nothing happens before Run. The error names what is missing or which rule is bad.
+func New(cfg Config) (*Edge, error) {
+	cfg = cfg.withDefaults()
+	switch {
+	case cfg.Key.IsZero():
+		return nil, errors.New("edge: no key")
+	case cfg.HubID.IsZero() || cfg.Hub == nil:
+		return nil, errors.New("edge: no hub")
+	case cfg.Dir == "":
+		return nil, errors.New("edge: no state directory")
+	case cfg.Streams < 1 || cfg.Streams > maxStreams:
+		return nil, fmt.Errorf("edge: %d streams, want 1 to %d", cfg.Streams, maxStreams)
+	}
+	if err := identity.CheckNetwork(cfg.Network); err != nil {
+		return nil, fmt.Errorf("edge: %w", err)
+	}
+	rules, err := cfg.Rules.Compile()
+	if err != nil {
+		return nil, fmt.Errorf("edge: policy.%w", err)
+	}
+	e := &Edge{
+		cfg: cfg, policy: rules,
+		gate:   &gatekeeper{list: cfg.Own, clock: cfg.Clock},
+		grants: newGrants(cfg.Network, cfg.HubID, cfg.Clock),
+		up:     newPace(int64(cfg.Rate.Up)), down: newPace(int64(cfg.Rate.Down)),
+		live: newLive(cfg.Streams), relays: map[identity.ID]*link{}, opened: make(chan struct{}),
+	}
+	dial := cfg.Dial
+	if dial == nil {
+		dial = DefaultDial(e.gate.gate)
+	}
+	e.dialer = &dialer{policy: rules, resolve: cfg.Resolve, dial: dial, gate: e.gate.gate, clock: cfg.Clock}
+	e.fetcher = fetch.New(fetch.Config{Dial: e.dialForCrawl, Roots: cfg.Roots, Log: cfg.Log, Now: cfg.Clock})
+	e.metrics = newMetrics(e)
+	return e, nil
+}
+
+// Run serves until ctx ends and all it started has stopped. Without the owner's agreement it shows the dashboard and
+// keeps away from the relays; while paused it keeps its tunnels and refuses every stream.
+func (e *Edge) Run(ctx context.Context) (err error) {
+	if err := e.open(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	workers, ctx := errgroup.WithContext(ctx)
+	if e.cfg.Listener != nil {
+		workers.Go(func() error {
+			return serveControl(ctx, e.cfg.Listener, e.cfg.Dir, control{
+				status: e.Status, pause: e.Pause, resume: e.Resume, log: e.cfg.Log,
+			})
+		})
+	}
+	workers.Go(func() error { return e.keepRelays(ctx) })
+	workers.Go(func() error { return e.keepBooks(ctx) })
+	return workers.Wait()
+}
+
+// open reads the state directory.
+func (e *Edge) open() error {
+	if err := os.MkdirAll(e.cfg.Dir, 0o700); err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
+	var err error
+	if e.volume, err = openVolume(filepath.Join(e.cfg.Dir, volumeFile), e.cfg.Caps, e.cfg.Clock); err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
+	if e.pause, err = openPause(e.cfg.Dir, e.cfg.Clock); err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
+	e.refusals, e.activity = openRefusals(e.cfg.Dir), openActivity(e.cfg.Dir)
+	if e.spool, err = accounting.OpenSpool(filepath.Join(e.cfg.Dir, spoolDir), e.cfg.Network); err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
+	close(e.opened)
+	return nil
+}
+
+// isOpen tells whether Run has read the state directory.
+func (e *Edge) isOpen() bool {
+	select {
+	case <-e.opened:
+		return true
+	default:
+		return false
+	}
+}
+
+// errNotRunning answers what only a running edge can do.
+var errNotRunning = errors.New("the edge is not running")
+
+// close writes what is still to be written. It follows the last stream.
+func (e *Edge) close() error {
+	return errors.Join(e.volume.close(), e.refusals.save(), e.activity.save(), e.spool.Close())
+}
+
+// ID names the edge.
+func (e *Edge) ID() identity.ID { return e.cfg.Key.ID() }
+
+// DashboardURL is where the owner's browser finds the dashboard; empty without one.
+func (e *Edge) DashboardURL() string {
+	if e.cfg.Listener == nil {
+		return ""
+	}
+	return "http://" + e.cfg.Listener.Addr().String() + "/"
+}
+
+// Pause stops sharing for d, or until Resume when d is zero: new streams are refused from now on, running ones are cut,
+// and the relays are told.
+func (e *Edge) Pause(d time.Duration) error {
+	if !e.isOpen() {
+		return errNotRunning
+	}
+	err := e.pause.set(d)
+	e.live.cutAll(wire.Errorf(wire.Paused, "the owner has paused this edge"))
+	e.announce()
+	return err
+}
+
+// Resume ends a pause.
+func (e *Edge) Resume() error {
+	if !e.isOpen() {
+		return errNotRunning
+	}
+	err := e.pause.resume()
+	e.announce()
+	return err
+}
+
+// announce makes every session tell its relay what is allowed now.
+func (e *Edge) announce() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.relays {
+		l.poke()
+	}
+}
+
+// ready says why the edge serves nothing now, cheapest reason first, or nil.
+func (e *Edge) ready() *wire.Error {
+	if paused, _ := e.pause.now(); paused {
+		return wire.Errorf(wire.Paused, "the owner has paused this edge")
+	}
+	if !e.policy.Open(e.cfg.Clock()) {
+		return wire.Errorf(wire.OutOfHours, "the owner does not share at this hour")
+	}
+	if err := e.volume.check(); err != nil {
+		return refusal(err)
+	}
+	return nil
+}
+
+// apps is what the owner shares for.
+func (e *Edge) apps() wire.Apps {
+	var apps []wire.App
+	for _, a := range e.cfg.Rules.Apps {
+		switch a {
+		case policy.AppProxy:
+			apps = append(apps, wire.AppProxy)
+		case policy.AppCrawl:
+			apps = append(apps, wire.AppCrawl)
+		}
+	}
+	return wire.AppsOf(apps...)
+}
+
+func (e *Edge) tunnelConfig() tunnel.Config {
+	return tunnel.Config{Key: e.cfg.Key, Network: e.cfg.Network, Log: e.cfg.Log}
+}

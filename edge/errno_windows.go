@@ -1,0 +1,6 @@
+package edge
+
+import "syscall"
+
+// errnoRefused is WSAECONNREFUSED: package syscall gives its ECONNREFUSED another number on Windows.
+const errnoRefused = syscall.Errno(10061)

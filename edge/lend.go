@@ -1,0 +1,71 @@
+package edge
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+)
+
+// lane is one direction of what the owner lends to one connection: its bytes wait for the owner's rate and are taken
+// from the caps before they move. It belongs to the one goroutine that moves this direction.
+type lane struct {
+	volume *volume
+	pace   paced
+	epoch  int // of the volume reserved last
+	moved  *atomic.Int64
+}
+
+func (l *lane) allow(ctx context.Context, limit int) (int, error) {
+	n, err := l.pace.allow(ctx, limit)
+	if err != nil {
+		return 0, err
+	}
+	n, l.epoch, err = l.volume.reserve(n)
+	if err != nil {
+		return 0, refusal(err)
+	}
+	return n, nil
+}
+
+func (l *lane) settle(reserved, moved int) {
+	l.volume.giveBack(l.epoch, reserved-moved)
+	l.pace.moved(moved)
+	l.moved.Add(int64(moved))
+}
+
+// lentConn is a crawl's connection to its target.
+type lentConn struct {
+	net.Conn
+	ctx      context.Context // of the batch
+	up, down lane
+}
+
+// Read takes what may come in.
+func (c *lentConn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := c.down.allow(c.ctx, len(p))
+	if err != nil {
+		return 0, err
+	}
+	got, err := c.Conn.Read(p[:n])
+	c.down.settle(n, got)
+	return got, err
+}
+
+// Write sends in pieces that may go out.
+func (c *lentConn) Write(p []byte) (sent int, err error) {
+	for sent < len(p) {
+		n, err := c.up.allow(c.ctx, len(p)-sent)
+		if err != nil {
+			return sent, err
+		}
+		wrote, err := c.Conn.Write(p[sent : sent+n])
+		c.up.settle(n, wrote)
+		if sent += wrote; err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}

@@ -1,0 +1,170 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sward/accounting"
+	"sward/internal/wire"
+)
+
+const (
+	countEvery   = 2 * time.Second        // PROTOCOL.md §7.2
+	countSpacing = 200 * time.Millisecond // between counts for ended streams: many small ones share a receipt
+	lastCount    = 2 * time.Second        // a draining session's wait for its last receipt
+
+	settleEvery  = 15 * time.Second // receipts to the hub: cumulative, so the latest is enough
+	accountEvery = time.Minute      // points for the dashboard
+	saveEvery    = 5 * time.Second  // journals to disk
+
+	spoolDir = "receipts"
+)
+
+// count tells the relay how far each grant has got: when a step of bytes has passed, when a stream has ended, and
+// every two seconds.
+func (s *session) count(ctx context.Context) error {
+	tick := time.NewTicker(countEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.meter.Due():
+		case <-tick.C:
+		case <-s.quiet:
+			sleep(ctx, countSpacing)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := s.countOnce(); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) countOnce() error {
+	count, ok := s.meter.Count()
+	if !ok {
+		return nil
+	}
+	return s.tunnel.Send(count)
+}
+
+// cosign checks and signs an offered receipt. It is on disk before the signature leaves: what the relay can claim,
+// this edge can prove.
+func (s *session) cosign(body []byte) error {
+	offer, err := wire.ParseReceiptOffer(body)
+	if err != nil {
+		return err
+	}
+	receipt, sign, err := s.meter.Cosign(offer)
+	if err != nil {
+		return wire.Errorf(wire.ProtocolError, "%v", err)
+	}
+	if err := s.edge.spool.PutReceipt(receipt); err != nil {
+		return err
+	}
+	s.edge.metrics.receipts.Inc()
+	return s.tunnel.Send(sign)
+}
+
+func (s *session) peerDone(body []byte) error {
+	m, err := wire.ParseDone(body)
+	if err != nil {
+		return err
+	}
+	if err := s.meter.PeerDone(m); err != nil {
+		return wire.Errorf(wire.ProtocolError, "%v", err)
+	}
+	s.streamEnded()
+	return nil
+}
+
+// streamEnded asks for a count soon.
+func (s *session) streamEnded() {
+	select {
+	case s.quiet <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+// settleLast holds the end of a draining session's stream back until its bytes are signed for, or for a moment: when
+// the last stream has gone the session closes, and what is unsigned then is lost.
+func (s *session) settleLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastCount)
+	defer cancel()
+	for ctx.Err() == nil && !s.meter.Idle() {
+		if s.countOnce() != nil {
+			return
+		}
+		sleep(ctx, countSpacing/4)
+	}
+}
+
+// keepBooks hands receipts to the hub, asks what it owes, and writes the journals, until ctx ends; then once more.
+func (e *Edge) keepBooks(ctx context.Context) error {
+	settle, account, save := time.NewTicker(settleEvery), time.NewTicker(accountEvery), time.NewTicker(saveEvery)
+	defer settle.Stop()
+	defer account.Stop()
+	defer save.Stop()
+	e.accountOnce(ctx)
+	for ctx.Err() == nil {
+		select {
+		case <-settle.C:
+			e.settleOnce(ctx)
+		case <-account.C:
+			e.accountOnce(ctx)
+		case <-save.C:
+			e.saveOnce()
+		case <-ctx.Done():
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCount)
+	defer cancel()
+	e.settleOnce(last)
+	return nil
+}
+
+// settleOnce submits what the hub has not confirmed and forgets what it has. Failures wait for the next time: receipts
+// are cumulative and on disk.
+func (e *Edge) settleOnce(ctx context.Context) {
+	left, err := e.spool.Submit(ctx, e.cfg.Hub.Settle)
+	e.mu.Lock()
+	e.points.unsubmitted = left
+	e.mu.Unlock()
+	e.note(ctx, "receipts stay here until the hub takes them", err)
+}
+
+// accountOnce asks the hub what it owes.
+func (e *Edge) accountOnce(ctx context.Context) {
+	account, err := e.cfg.Hub.Account(ctx)
+	if err == nil {
+		e.mu.Lock()
+		e.points.account, e.points.at = account, e.cfg.Clock()
+		e.mu.Unlock()
+	}
+	e.note(ctx, "the hub does not tell the points", err)
+}
+
+func (e *Edge) saveOnce() {
+	if err := errors.Join(e.refusals.save(), e.activity.save()); err != nil {
+		e.cfg.Log.Error("the journals cannot be written", "err", err)
+	}
+}
+
+// note logs a failure at the hub. The dashboard shows the consequence; the log is for whoever looks for the cause.
+func (e *Edge) note(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		e.cfg.Log.Debug(what, "err", err)
+	}
+}
+
+// channelError gives a meter's refusal a code.
+func channelError(err error) error {
+	switch {
+	case errors.Is(err, accounting.ErrUnsigned), errors.Is(err, accounting.ErrExpired):
+		return wire.Errorf(wire.WindowClosed, "%v", err)
+	case errors.Is(err, accounting.ErrCrowded):
+		return wire.Errorf(wire.StreamLimit, "%v", err)
+	}
+	return err
+}

@@ -1,0 +1,235 @@
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sward/accounting"
+	"sward/internal/identity"
+	"sward/internal/tunnel"
+	"sward/internal/wire"
+)
+
+const (
+	channelWait = 15 * time.Second // for a relay to offer a channel
+	statusEvery = 30 * time.Second // a relay also hears of every change at once
+
+	// A session lives three quarters of an hour to an hour less five minutes, drawn anew each time so that an edge's
+	// relays do not lose it together. Its channel lasts an hour: the rest is for running streams to finish.
+	sessionLife   = 45 * time.Minute
+	sessionSpread = 10 * time.Minute
+	drainPatience = 5 * time.Minute
+)
+
+// session is one tunnel to one relay with its channel of account.
+type session struct {
+	edge    *Edge
+	relay   identity.ID
+	tunnel  *tunnel.Session
+	channel accounting.ChannelID
+	meter   *accounting.Meter
+	quiet   chan struct{} // one slot: a stream has ended, its bytes can be signed for
+}
+
+// errSessionOver ends a session whose time has come; the client makes a new one.
+var errSessionOver = errors.New("the session has lived its time")
+
+// serveSession opens a channel and serves the relay's streams until the session ends.
+func (e *Edge) serveSession(ctx context.Context, l *link, t *tunnel.Session, _ wire.Welcome) error {
+	s := &session{edge: e, relay: t.Peer(), tunnel: t, quiet: make(chan struct{}, 1)}
+	if err := s.openChannel(ctx); err != nil {
+		return fmt.Errorf("open channel with relay %s: %w", s.relay, err)
+	}
+	loops, ctx := errgroup.WithContext(ctx)
+	loops.Go(func() error { return s.hear(ctx) })
+	loops.Go(func() error { return s.accept(ctx) })
+	loops.Go(func() error { return s.count(ctx) })
+	loops.Go(func() error { return s.tell(ctx, l) })
+	loops.Go(func() error { return s.age(ctx) })
+	if err := loops.Wait(); !errors.Is(err, errSessionOver) {
+		return err
+	}
+	return nil
+}
+
+// openChannel asks for a channel of account and signs the one that the relay offers, if it is the one asked for.
+func (s *session) openChannel(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, channelWait)
+	defer cancel()
+	key, err := identity.NewKey() // never stored: nobody can sign on this channel after a restart
+	if err != nil {
+		return err
+	}
+	want := accounting.Channel{
+		Issuer: s.edge.cfg.HubID, Relay: s.relay, Edge: s.edge.ID(), EdgeKey: key.ID(),
+		Policy: s.edge.policy.Digest(), Consent: ConsentHash(),
+	}
+	rand.Read(want.EdgeNonce[:]) //nolint:errcheck // never fails (crypto/rand)
+	if want.Exporter, err = s.tunnel.Exporter(accounting.ExporterLabel, want.EdgeNonce[:]); err != nil {
+		return err
+	}
+	err = s.tunnel.Send(wire.ChannelAsk{
+		ChannelKey: want.EdgeKey, Nonce: want.EdgeNonce, Policy: want.Policy, Consent: want.Consent, Class: want.Class,
+	})
+	if err != nil {
+		return err
+	}
+	offer, err := s.awaitOffer(ctx)
+	if err != nil {
+		return err
+	}
+	signed, err := s.acceptOffer(offer, want)
+	if err != nil {
+		return wire.Errorf(wire.Binding, "%v", err)
+	}
+	// On disk before the relay can use it: whatever is signed on this channel can be submitted after a crash.
+	if err := s.edge.spool.PutChannel(signed); err != nil {
+		return err
+	}
+	s.channel = signed.ID(s.edge.cfg.Network)
+	s.meter = accounting.NewMeter(accounting.MeterConfig{
+		Side: accounting.EdgeSide, Network: s.edge.cfg.Network, Channel: signed.Channel, Key: key, Now: s.edge.cfg.Clock,
+	})
+	return s.tunnel.Send(wire.ChannelAccept{Channel: s.channel, Sig: [64]byte(signed.EdgeSig)})
+}
+
+func (s *session) awaitOffer(ctx context.Context) (wire.ChannelOffer, error) {
+	for {
+		t, body, err := s.tunnel.Control(ctx)
+		if err != nil {
+			return wire.ChannelOffer{}, err
+		}
+		switch t {
+		case wire.TypeChannelOffer:
+			return wire.ParseChannelOffer(body)
+		case wire.TypeBye:
+			return wire.ChannelOffer{}, byeError(body)
+		}
+	}
+}
+
+func (s *session) acceptOffer(offer wire.ChannelOffer, want accounting.Channel) (accounting.SignedChannel, error) {
+	c, err := accounting.ParseChannel(offer.Body)
+	if err != nil {
+		return accounting.SignedChannel{}, err
+	}
+	if err := c.Binds(want); err != nil {
+		return accounting.SignedChannel{}, err
+	}
+	if err := c.CheckTime(s.edge.cfg.Clock()); err != nil {
+		return accounting.SignedChannel{}, err
+	}
+	network := s.edge.cfg.Network
+	signed := accounting.SignedChannel{
+		Channel: c, Body: offer.Body, EdgeSig: c.Sign(network, s.edge.cfg.Key), RelaySig: offer.Sig[:],
+	}
+	return signed, signed.Verify(network)
+}
+
+// accept serves each stream that the relay opens.
+func (s *session) accept(ctx context.Context) error {
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	for {
+		conn, err := s.tunnel.Accept(ctx)
+		if err != nil {
+			return err
+		}
+		streams.Go(func() { s.serve(ctx, conn) })
+	}
+}
+
+// hear acts on the relay's control frames. Frames of other types are skipped.
+func (s *session) hear(ctx context.Context) error {
+	for {
+		t, body, err := s.tunnel.Control(ctx)
+		if err != nil {
+			return err
+		}
+		switch t {
+		case wire.TypeReceiptOffer:
+			err = s.cosign(body)
+		case wire.TypeRegrant:
+			err = s.regrant(body)
+		case wire.TypeDone:
+			err = s.peerDone(body)
+		}
+		if err != nil {
+			return fmt.Errorf("%s of relay %s: %w", t, s.relay, err)
+		}
+	}
+}
+
+// regrant takes a later version of a grant. A bad one harms nobody but the streams that wait for it.
+func (s *session) regrant(body []byte) error {
+	m, err := wire.ParseRegrant(body)
+	if err != nil {
+		return err
+	}
+	if _, err := s.edge.grants.accept(s.relay, m.Grant); err != nil {
+		s.edge.cfg.Log.Debug("a later grant is not good", "relay", s.relay, "err", err)
+	}
+	return nil
+}
+
+// tell keeps the relay informed of what the owner allows, and cuts streams when the owner's hours end.
+func (s *session) tell(ctx context.Context, l *link) error {
+	tick := time.NewTicker(statusEvery)
+	defer tick.Stop()
+	for {
+		if !s.edge.policy.Open(s.edge.cfg.Clock()) {
+			s.edge.live.cutAll(wire.Errorf(wire.OutOfHours, "the owner does not share at this hour"))
+		}
+		if err := s.tunnel.Send(s.edge.wireStatus()); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-l.poked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// wireStatus is what relays hear of this edge.
+func (e *Edge) wireStatus() wire.Status {
+	s := wire.Status{Room: uint64(e.volume.room()), Policy: e.policy.Digest(), Apps: e.apps()}
+	if e.ready() != nil {
+		s.Flags |= wire.StatusPaused
+	}
+	return s
+}
+
+// age ends the session in time for the next one, with new keys, to take over.
+func (s *session) age(ctx context.Context) error {
+	sleep(ctx, sessionLife+mathrand.N(sessionSpread)) //nolint:gosec // spreading load needs no secrecy
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := s.tunnel.Drain(wire.Draining, "a new session follows"); err != nil {
+		return err
+	}
+	patience, cancel := context.WithTimeout(ctx, drainPatience)
+	defer cancel()
+	if err := s.tunnel.Wait(patience); err != nil && patience.Err() == nil {
+		return err
+	}
+	return errSessionOver
+}
+
+// byeError is the reason in a relay's Bye.
+func byeError(body []byte) error {
+	bye, err := wire.ParseBye(body)
+	if err != nil {
+		return err
+	}
+	return &wire.Error{Code: bye.Code, Detail: bye.Detail}
+}

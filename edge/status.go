@@ -1,0 +1,145 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"sward/accounting"
+	"sward/internal/identity"
+	"sward/internal/wire"
+)
+
+// Status is what the owner sees, on the dashboard and in the terminal.
+type Status struct {
+	Edge    identity.ID `json:"edge"`
+	Network string      `json:"network"`
+	Agent   string      `json:"agent"`
+
+	Serving     bool      `json:"serving"`       // streams are accepted now
+	Why         string    `json:"why,omitempty"` // not serving: the name of the reason (no_consent, paused, out_of_hours, cap_day, cap_month, no_relay)
+	Paused      bool      `json:"paused"`
+	PausedUntil time.Time `json:"paused_until,omitzero"` // zero: until resumed
+	Consent     string    `json:"consent,omitempty"`     // when and how the owner agreed
+
+	Relays  []RelayStatus `json:"relays"`
+	Streams int           `json:"streams"` // running now
+
+	Today Used  `json:"today"`
+	Month Used  `json:"month"`
+	Sites []Use `json:"sites"` // today, most bytes first
+
+	Points       accounting.Micro `json:"points"`             // at the hub, in millionths
+	PointsAt     time.Time        `json:"points_at,omitzero"` // when the hub last said so
+	Registered   bool             `json:"registered"`         // the hub knows this edge
+	Suspended    string           `json:"suspended,omitempty"`
+	Unsubmitted  int              `json:"unsubmitted"`   // receipts the hub has not confirmed yet
+	Refusals     []Refusal        `json:"refusals"`      // newest first
+	RefusedToday map[string]int   `json:"refused_today"` // by rule
+}
+
+// Used is a volume against its cap, in bytes of payload. The home line carries each of them twice.
+type Used struct {
+	Period string `json:"period"` // 2006-01-02 or 2006-01
+	Bytes  int64  `json:"bytes"`
+	Cap    int64  `json:"cap"` // 0: none
+}
+
+// String is "1.2 GB of 10.0 GB", rounded for people.
+func (u Used) String() string {
+	if u.Cap == 0 {
+		return humanSize(u.Bytes) + ", no cap"
+	}
+	return humanSize(u.Bytes) + " of " + humanSize(u.Cap)
+}
+
+// Percent is how much of the cap is used, 0 without one.
+func (u Used) Percent() int64 {
+	if u.Cap <= 0 {
+		return 0
+	}
+	return min(u.Bytes/max(u.Cap/100, 1), 100)
+}
+
+// RelayStatus is one relay as this edge sees it.
+type RelayStatus struct {
+	ID        identity.ID `json:"id"`
+	Addr      string      `json:"addr"`
+	Region    string      `json:"region,omitempty"`
+	Connected bool        `json:"connected"`
+	Since     time.Time   `json:"since,omitzero"`
+	Problem   string      `json:"problem,omitempty"` // why not connected
+}
+
+// Reasons of Status.Why that are not codes of the protocol.
+const (
+	whyNoRelay  = "no_relay"
+	whyStarting = "starting"
+)
+
+// Reason is why nothing is shared now, in words; empty while sharing.
+func (s Status) Reason() string {
+	switch s.Why {
+	case whyNoRelay:
+		return "no relay is connected"
+	case whyStarting:
+		return "the edge is starting"
+	}
+	return meaning(s.Why)
+}
+
+// Meaning is what the rule of a refusal says, in words.
+func (r Refusal) Meaning() string { return meaning(r.Rule) }
+
+func meaning(rule string) string {
+	if code, ok := wire.CodeByName(rule); ok {
+		return code.Meaning()
+	}
+	return rule
+}
+
+// Status looks at everything the owner may want to know.
+func (e *Edge) Status(context.Context) Status {
+	if !e.isOpen() {
+		return Status{Edge: e.ID(), Network: e.cfg.Network, Agent: e.cfg.Agent, Why: whyStarting}
+	}
+	now := e.cfg.Clock()
+	used := e.volume.used()
+	s := Status{
+		Edge: e.ID(), Network: e.cfg.Network, Agent: e.cfg.Agent,
+		Relays: []RelayStatus{}, Streams: e.live.count(),
+		Today: Used{Period: used.Day, Bytes: used.DayUsed, Cap: e.cfg.Caps.Day},
+		Month: Used{Period: used.Month, Bytes: used.MonthUsed, Cap: e.cfg.Caps.Month},
+		Sites: e.activity.day(now.Format(time.DateOnly)),
+	}
+	s.Paused, s.PausedUntil = e.pause.now()
+	s.Refusals, s.RefusedToday = e.refusals.recent(now.Format(time.DateOnly))
+	consent, err := ReadConsent(e.cfg.Dir)
+	if err == nil {
+		s.Consent = consent.When.In(now.Location()).Format(time.DateOnly) + ", " + consent.How
+	}
+	e.mu.Lock()
+	connected := false
+	for _, l := range e.relays {
+		r := l.status()
+		connected = connected || r.Connected
+		s.Relays = append(s.Relays, r)
+	}
+	s.Points, s.PointsAt = e.points.account.Points, e.points.at
+	s.Registered, s.Suspended = e.points.account.Registered, e.points.account.Suspended
+	s.Unsubmitted = e.points.unsubmitted
+	e.mu.Unlock()
+	slices.SortFunc(s.Relays, func(a, b RelayStatus) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	switch why := e.ready(); {
+	case err != nil:
+		s.Why = wire.NoConsent.Name()
+	case why != nil:
+		s.Why = why.Code.Name()
+	case !connected:
+		s.Why = whyNoRelay
+	default:
+		s.Serving = true
+	}
+	return s
+}
