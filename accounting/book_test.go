@@ -54,7 +54,7 @@ func newTown(t testing.TB) *town {
 	n.relay, n.edge = n.newKey(), n.newKey()
 	n.cfg = BookConfig{Dir: t.TempDir(), Network: "test", Key: hub, Clock: n.clock.Now}
 	n.open()
-	t.Cleanup(func() { n.must(n.book.Close()) })
+	t.Cleanup(func() { n.must(n.book.Close()) }) // a second Close does nothing
 	n.must(n.book.AdmitRelay(t.Context(), RelayInfo{ID: n.relay.ID(), Tunnel: "relay.example:443"}))
 	var err error
 	n.key, err = n.book.AddPartner(t.Context(), n.owner, 1)

@@ -16,7 +16,7 @@ const (
 	// is gone from every copy after one.
 	directoryLife = 24 * time.Hour
 	directoryAge  = time.Minute // a signed copy is served this long before a new one is signed
-	clockSkew     = 5 * time.Minute
+
 )
 
 // Directory tells edges and partners who is in the network and what holds there. Whoever pins the hub's key needs
@@ -83,7 +83,7 @@ func VerifyDirectory(network string, hub identity.ID, document []byte, now time.
 	switch {
 	case d.Network != network || d.Hub != hub:
 		return SignedDirectory{}, errors.New("directory: it speaks of another network")
-	case now.Add(clockSkew).Before(d.Issued):
+	case now.Add(maxSkew).Before(d.Issued):
 		return SignedDirectory{}, fmt.Errorf("directory: issued at %s, which is yet to come", d.Issued.Format(time.RFC3339))
 	case !now.Before(d.Expires):
 		return SignedDirectory{}, fmt.Errorf("directory: expired at %s", d.Expires.Format(time.RFC3339))

@@ -49,14 +49,12 @@ func (p Price) check() error {
 // posted is the difference to the amount before, so rounding never adds up.
 func (p Price) Cost(n uint64) (Micro, error) { return portion(n, p.GiB) }
 
-// Buys is how many bytes m pays for: the most with Cost not above m.
+// Buys is how many bytes m pays for, rounded down: their Cost is never above m.
 func (p Price) Buys(m Micro) uint64 {
 	if m <= 0 {
 		return 0
 	}
-	// Cost(n) ≤ m means n×rate < (m+1)<<30.
-	hi, lo := bits.Mul64(uint64(m)+1, 1<<gibShift)
-	hi, lo = sub128(hi, lo, 1)
+	hi, lo := bits.Mul64(uint64(m), 1<<gibShift)
 	if hi >= uint64(p.GiB) {
 		return MaxGrantBytes
 	}
@@ -64,16 +62,13 @@ func (p Price) Buys(m Micro) uint64 {
 	return min(n, MaxGrantBytes)
 }
 
-// Worth is the least amount that pays for n bytes: what is credited when a partner buys n bytes.
+// Worth is the least amount that Buys n bytes: what is credited to a partner who has paid for n bytes.
 func (p Price) Worth(n uint64) (Micro, error) {
 	m, err := portion(n, p.GiB)
-	if err != nil {
-		return 0, err
-	}
-	if p.Buys(m) < n {
+	if err == nil && p.Buys(m) < n {
 		m++
 	}
-	return m, nil
+	return m, err
 }
 
 // split is the cost of some bytes and who gets it.
@@ -99,9 +94,4 @@ func portion(n uint64, perGiB Micro) (Micro, error) {
 	}
 	hi, lo := bits.Mul64(n, uint64(perGiB))
 	return Micro(hi<<(64-gibShift) | lo>>gibShift), nil
-}
-
-func sub128(hi, lo, n uint64) (uint64, uint64) {
-	lo, borrow := bits.Sub64(lo, n, 0)
-	return hi - borrow, lo
 }
