@@ -13,12 +13,12 @@
 //  3. Bytes flow. Each side watches with a [Meter]: the edge counts what reached the target, the relay what reached the
 //     partner. Every step of bytes both sign the next [Receipt], cumulative, so that the latest one is worth all before
 //     it. Whoever is left without signatures stops at the channel's window: that much a cheat can take, and no more.
-//  4. The edge keeps its receipts in a [Spool], the relay in memory, and either hands them to the hub.
-//  5. The hub writes each into its [Journal], credits the channel with the greatest receipt and never with a sum, and
-//     posts the difference. Replaying the journal gives every balance again.
+//  4. Each keeps the latest receipt of a channel in its [Spool], and either may hand it to the hub.
+//  5. The hub's [Book] writes it into a [Journal], credits the channel with the greatest receipt and never with a sum,
+//     and posts the difference. Replaying the journal gives every balance again ([Audit]).
 //
 // It stands on internal/identity (who signs) and internal/wire (what relay and edge tell each other). relay and edge
-// hold a Meter for each channel; the hub holds the book.
+// hold a Meter for each channel and ask the hub through a [Client].
 package accounting
 
 import (
