@@ -183,7 +183,7 @@ func (c *client) becomeTunnel(ahead []byte) {
 	c.ready = unlimited
 	c.tunnel.Store(true)
 	c.setHeadBy(time.Time{})
-	c.SetDeadline(time.Time{})
+	c.clearDeadlines()
 }
 
 // Write gives a partner that does not read its answer the idle time; a tunnel has its own limits.
@@ -207,7 +207,7 @@ func (c *client) setHeadBy(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.headBy = t
-	c.setReadDeadlineLocked()
+	c.setReadDeadlineLocked() //nolint:errcheck // fails only on a closed connection, as the read will
 }
 
 func (c *client) setReadDeadlineLocked() error {
@@ -217,6 +217,9 @@ func (c *client) setReadDeadlineLocked() error {
 	}
 	return c.Conn.SetReadDeadline(t)
 }
+
+// clearDeadlines fails only on a closed connection, as the next read or write will.
+func (c *client) clearDeadlines() { c.SetDeadline(time.Time{}) } //nolint:errcheck // see above
 
 func (c *client) SetDeadline(t time.Time) error {
 	if err := c.SetReadDeadline(t); err != nil {
@@ -236,7 +239,7 @@ func (c *client) CloseWrite() error {
 // Reset ends the connection so that the partner cannot take a cut for an end.
 func (c *client) Reset() error {
 	if tcp, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
-		tcp.SetLinger(0)
+		tcp.SetLinger(0) //nolint:errcheck // without it the end is an ordinary one
 	}
 	return c.Close()
 }
@@ -244,8 +247,8 @@ func (c *client) Reset() error {
 // linger lets a refusal arrive before the connection closes.
 func (c *client) linger() {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
+		half.CloseWrite() //nolint:errcheck // the partner has gone, which is as good
 	}
 	c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, c.Conn, lingerBytes)
+	io.CopyN(io.Discard, c.Conn, lingerBytes) //nolint:errcheck // however it ends
 }

@@ -42,7 +42,7 @@ type door struct {
 }
 
 // openDoor starts a gateway whose site is answered by handler.
-func openDoor(t *testing.T, handler http.Handler, change ...func(*Config)) *door {
+func openDoor(t testing.TB, handler http.Handler, change ...func(*Config)) *door {
 	t.Helper()
 	d := &door{plain: httptest.NewServer(handler), tls: httptest.NewTLSServer(handler)}
 	t.Cleanup(d.plain.Close)
@@ -65,7 +65,7 @@ func openDoor(t *testing.T, handler http.Handler, change ...func(*Config)) *door
 }
 
 // run runs a gateway until the test ends.
-func run(t *testing.T, cfg Config) {
+func run(t testing.TB, cfg Config) {
 	t.Helper()
 	g, err := New(cfg)
 	if err != nil {
@@ -160,7 +160,7 @@ func withTransport(t *testing.T, tr *http.Transport) *http.Client {
 }
 
 // raw sends text as it stands and returns the connection and a reader of what comes back.
-func (d *door) raw(t *testing.T, text string) (*net.TCPConn, *bufio.Reader) {
+func (d *door) raw(t testing.TB, text string) (*net.TCPConn, *bufio.Reader) {
 	t.Helper()
 	conn, err := net.Dial("tcp", d.addr)
 	if err != nil {
@@ -175,7 +175,7 @@ func (d *door) raw(t *testing.T, text string) (*net.TCPConn, *bufio.Reader) {
 }
 
 // response reads one HTTP response and its body.
-func response(t *testing.T, r *bufio.Reader, method string) (*http.Response, string) {
+func response(t testing.TB, r *bufio.Reader, method string) (*http.Response, string) {
 	t.Helper()
 	resp, err := http.ReadResponse(r, &http.Request{Method: method})
 	if err != nil {

@@ -53,6 +53,7 @@ func (g *Gateway) roundTrip(r *http.Request, _ *goproxy.ProxyCtx) (*http.Respons
 		}
 		g.note(e, err)
 		resp = refusalResponse(e)
+		resp.Header.Del(headerBillable) // what the target was sent is counted
 	} else {
 		stripResponse(resp.Header)
 		x.body = &body{ReadCloser: resp.Body}
@@ -134,10 +135,11 @@ type upload struct {
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	u.client.SetReadDeadline(time.Now().Add(u.client.idleTime / 2)) // before the target's silence is noticed and blamed
+	// Before the target's silence is noticed and blamed. On a closed connection this fails as the read will.
+	u.client.SetReadDeadline(time.Now().Add(u.client.idleTime / 2)) //nolint:errcheck // see above
 	n, err := u.ReadCloser.Read(p)
 	if !errors.Is(err, os.ErrDeadlineExceeded) { // which would only be waited for again
-		u.client.SetReadDeadline(time.Time{})
+		u.client.SetReadDeadline(time.Time{}) //nolint:errcheck // see above
 	}
 	u.broken.Store(err != nil && err != io.EOF)
 	u.over.Store(err != nil)
@@ -146,7 +148,7 @@ func (u *upload) Read(p []byte) (int, error) {
 
 func (u *upload) Close() error {
 	if !u.over.Load() {
-		u.client.SetReadDeadline(time.Now().Add(lingerTime))
+		u.client.SetReadDeadline(time.Now().Add(lingerTime)) //nolint:errcheck // on a closed connection
 	}
 	return u.ReadCloser.Close()
 }

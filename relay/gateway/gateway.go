@@ -138,7 +138,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	web := newHandoff(g.cfg.Listener.Addr())
 	server := g.newServer(lasting)
 	var serving, conns sync.WaitGroup
-	serving.Go(func() { server.Serve(web) }) // returns when drain shuts it down
+	serving.Go(func() { server.Serve(web) }) //nolint:errcheck // ErrServerClosed: it ends by Shutdown alone
 
 	unlisten := context.AfterFunc(ctx, func() { g.cfg.Listener.Close() })
 	err := g.accept(ctx, func(conn net.Conn) {
@@ -158,12 +158,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}()
 	grace, done := context.WithTimeout(lasting, g.cfg.Grace)
 	defer done()
-	server.Shutdown(grace) // idle connections at once, running requests as they end
+	server.Shutdown(grace) //nolint:errcheck // idle connections at once, running requests as they end; late ones are cut below
 	select {
 	case <-drained:
 	case <-grace.Done():
 		stop()
-		server.Close()
+		server.Close() //nolint:errcheck // of sockets that nobody needs any more
 		<-drained
 	}
 	serving.Wait()
@@ -202,7 +202,10 @@ func (g *Gateway) accept(ctx context.Context, serve func(net.Conn)) error {
 
 // isTemporary tells an exhausted process from a broken listener, as net/http does.
 func isTemporary(err error) bool {
-	t, ok := err.(interface{ Temporary() bool })
+	t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err)
 	return ok && t.Temporary()
 }
 

@@ -341,3 +341,30 @@ type brokenListener struct {
 }
 
 func (l brokenListener) Accept() (net.Conn, error) { return nil, l.err }
+
+// BenchmarkTunnel is one new connection through the door: CONNECT, one small request, its answer.
+func BenchmarkTunnel(b *testing.B) {
+	d := openDoor(b, http.HandlerFunc(echo))
+	b.ReportAllocs()
+	for b.Loop() {
+		conn, r := d.raw(b, "CONNECT "+site+":80 HTTP/1.1\r\n"+host+":80\r\n"+basic+"\r\n"+get(host, "Connection: close"))
+		http.ReadResponse(r, &http.Request{Method: "CONNECT"})
+		if _, body := response(b, r, "GET"); !strings.Contains(body, site) {
+			b.Fatalf("got %q", body)
+		}
+		conn.Close()
+	}
+}
+
+// BenchmarkPlain is one plain request on an open connection: what goproxy, net/http and a new connection behind cost.
+func BenchmarkPlain(b *testing.B) {
+	d := openDoor(b, http.HandlerFunc(echo))
+	conn, r := d.raw(b, "")
+	b.ReportAllocs()
+	for b.Loop() {
+		io.WriteString(conn, get(host, strings.TrimSuffix(basic, "\r\n")))
+		if resp, _ := response(b, r, "GET"); resp.StatusCode != http.StatusOK {
+			b.Fatalf("got %s", resp.Status)
+		}
+	}
+}

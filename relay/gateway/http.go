@@ -11,7 +11,6 @@ import (
 
 	"github.com/elazarl/goproxy"
 
-	"sward/internal/wire"
 	"sward/policy"
 )
 
@@ -76,12 +75,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(clientKey{}).(*client)
 	if e := c.fault.Load(); e != nil && r.RequestURI == refusedURI {
 		g.refuse(w, e)
-		http.NewResponseController(w).Flush()
+		http.NewResponseController(w).Flush() //nolint:errcheck // the partner has gone
 		c.linger()
 		return
 	}
 	// What is left of a refused request's body is read after this, and may not take for ever.
-	defer func() { c.SetReadDeadline(time.Now().Add(g.cfg.HeaderTime)) }()
+	defer func() { c.SetReadDeadline(time.Now().Add(g.cfg.HeaderTime)) }() //nolint:errcheck // on a closed connection
 	if len(r.TransferEncoding) > 0 {
 		w.Header().Set("Connection", "close") // see client.rest
 	}
@@ -98,12 +97,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w = hijacker{w, c}
 	} else {
 		// A target that answers before it has the whole request is heard at once.
-		http.NewResponseController(w).EnableFullDuplex()
+		http.NewResponseController(w).EnableFullDuplex() //nolint:errcheck // HTTP/1 can
 	}
 	g.proxy.ServeHTTP(w, r)
 	if x.upload != nil && !x.upload.over.Load() {
-		http.NewResponseController(w).Flush() // the answer does not wait for the rest of the question
-		x.upload.Close()
+		http.NewResponseController(w).Flush() //nolint:errcheck // the answer does not wait for the rest of the question
+		x.upload.Close()                      //nolint:errcheck // and what is left of it is worth nothing
 	}
 	if x.body != nil && x.body.failed() {
 		panic(http.ErrAbortHandler) // net/http's way to cut a response short, so that it is not taken for whole
@@ -164,6 +163,6 @@ func (g *Gateway) join(ctx context.Context, c *client, conn Conn, answer string)
 	}
 	c.Conn.SetWriteDeadline(time.Time{})
 	if err := conn.Join(ctx, c); err != nil {
-		g.cfg.Log.Debug("a tunnel was cut", "code", wire.CodeOf(err).Name())
+		g.cfg.Log.Debug("a tunnel was cut", "err", err)
 	}
 }

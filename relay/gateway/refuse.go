@@ -62,7 +62,7 @@ func (g *Gateway) refuse(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Length", strconv.FormatInt(answer.ContentLength, 10))
 	w.WriteHeader(answer.StatusCode)
-	io.Copy(w, answer.Body) // fails when the partner has gone
+	io.Copy(w, answer.Body) //nolint:errcheck // fails when the partner has gone
 }
 
 // refusalResponse is e in HTTP: a status, headers for programs and a sentence for people. It repeats nothing that the
@@ -95,7 +95,7 @@ func (g *Gateway) turnAway(conn net.Conn) {
 	answer := refusalResponse(e)
 	answer.Close = true
 	conn.SetDeadline(time.Now().Add(turnAwayTime))
-	answer.Write(conn) // a few hundred bytes, which fit the socket's empty buffer
+	answer.Write(conn) //nolint:errcheck // a few hundred bytes, which fit the socket's empty buffer
 	conn.Close()
 }
 

@@ -39,20 +39,20 @@ var errNotSOCKS = errors.New("not SOCKS5")
 // as a failed login, which has no reasons.
 func (g *Gateway) serveSOCKS(ctx context.Context, c *client) {
 	c.becomeTunnel(nil)
-	c.SetDeadline(time.Now().Add(g.cfg.HeaderTime)) // of the whole handshake
+	c.SetDeadline(time.Now().Add(g.cfg.HeaderTime)) //nolint:errcheck // of the whole handshake: a closed one fails there
 	who, err := g.login(ctx, c)
 	if err != nil {
 		c.linger()
 		return
 	}
 	conn, err := g.openSOCKS(ctx, c, who)
-	if err == errNotSOCKS {
+	if errors.Is(err, errNotSOCKS) {
 		return
 	}
 	if err != nil {
 		e := refusal(err)
 		g.note(e, err)
-		c.Write(socksReply(e.Code))
+		c.Write(socksReply(e.Code)) //nolint:errcheck // the partner has gone
 		c.linger()
 		return
 	}
@@ -69,7 +69,7 @@ func (g *Gateway) login(ctx context.Context, c *client) (Account, error) {
 	if bytes.IndexByte(methods, socksUserPass) < 0 {
 		e := wire.Errorf(wire.AuthRequired, "user name and password are not offered")
 		g.note(e, e)
-		c.Write([]byte{socksVersion, socksNoMethod})
+		c.Write([]byte{socksVersion, socksNoMethod}) //nolint:errcheck // the partner has gone
 		return nil, e
 	}
 	if _, err := c.Write([]byte{socksVersion, socksUserPass}); err != nil {
@@ -83,7 +83,7 @@ func (g *Gateway) login(ctx context.Context, c *client) (Account, error) {
 	if err != nil {
 		e := refusal(err)
 		g.note(e, err)
-		c.Write([]byte{socksLogin, e.Code.SOCKS()})
+		c.Write([]byte{socksLogin, e.Code.SOCKS()}) //nolint:errcheck // the partner has gone
 		return nil, e
 	}
 	_, err = c.Write([]byte{socksLogin, socksWelcome})
@@ -96,7 +96,7 @@ func (g *Gateway) openSOCKS(ctx context.Context, c *client, who Account) (Conn, 
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Time{})
+	c.clearDeadlines()
 	return g.dial(ctx, who, target)
 }
 
@@ -139,11 +139,8 @@ func readRequest(r io.Reader) (policy.Target, error) {
 		return policy.Target{}, errNotSOCKS
 	}
 	host, refused := readHost(r, head[3])
-	if refused == errNotSOCKS {
-		return policy.Target{}, refused
-	}
-	if wire.CodeOf(refused) == wire.UnsupportedAddress {
-		return policy.Target{}, refused // its length is unknown, and so is where the port would be
+	if errors.Is(refused, errNotSOCKS) || wire.CodeOf(refused) == wire.UnsupportedAddress {
+		return policy.Target{}, refused // where the port would be is unknown
 	}
 	port, err := read(r, 2)
 	switch {

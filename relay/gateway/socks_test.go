@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -160,7 +161,7 @@ func FuzzSOCKS(f *testing.F) {
 		}
 		target, err := readRequest(bufio.NewReader(bytes.NewReader(b)))
 		if err != nil {
-			if code := refusal(err).Code; err != errNotSOCKS && code == wire.Internal {
+			if code := refusal(err).Code; !errors.Is(err, errNotSOCKS) && code == wire.Internal {
 				t.Errorf("refused with %v, want a code", err)
 			}
 			return
