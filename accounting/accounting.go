@@ -12,7 +12,8 @@
 //  2. Relay and edge open a [Channel], signed by both, with keys made for this one process ([Channel.Binds]).
 //  3. Bytes flow. Each side watches with a [Meter]: the edge counts what reached the target, the relay what reached the
 //     partner. Every step of bytes both sign the next [Receipt], cumulative, so that the latest one is worth all before
-//     it. Whoever is left without signatures stops at the channel's window: that much a cheat can take, and no more.
+//     it. Whoever is left without signatures stops at the channel's window: that and what was under way is all that
+//     a cheat can take.
 //  4. Each keeps the latest receipt of a channel in its [Spool], and either may hand it to the hub.
 //  5. The hub's [Book] writes it into a [Journal], credits the channel with the greatest receipt and never with a sum,
 //     and posts the difference. Replaying the journal gives every balance again ([Audit]).
