@@ -68,6 +68,7 @@ type Config struct {
 	Dir        string         // state: consent, volume, receipts, switch, journals
 	Listener   net.Listener   // the dashboard, on loopback; nil: none
 	PacketConn net.PacketConn // UDP for the first tunnel, to have its port mapped; nil: a socket of its own
+	MapPort    bool           // ask the home router to map PacketConn's port: the owner's decision
 	Agent      string         // program and version
 
 	Resolve func(context.Context, string) ([]netip.Addr, error)     // default DefaultResolve
@@ -114,6 +115,7 @@ type Edge struct {
 	up      *pace
 	down    *pace
 	live    *live
+	mapper  *tunnel.Mapper // nil unless the owner wants the port mapped
 	metrics *metrics
 
 	state                // opened by Run
@@ -162,11 +164,16 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, policy: rules,
-		gate:   &gatekeeper{list: cfg.Own, clock: cfg.Clock},
 		grants: newGrants(cfg.Network, cfg.HubID, cfg.Clock),
 		up:     newPace(int64(cfg.Rate.Up)), down: newPace(int64(cfg.Rate.Down)),
 		live: newLive(cfg.Streams), relays: map[identity.ID]*link{}, opened: make(chan struct{}),
 	}
+	if cfg.MapPort {
+		if e.mapper, err = newMapper(cfg); err != nil {
+			return nil, err
+		}
+	}
+	e.gate = &gatekeeper{list: e.own, clock: cfg.Clock}
 	dial := cfg.Dial
 	if dial == nil {
 		dial = DefaultDial(e.gate.gate)
@@ -191,6 +198,9 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 				status: e.Status, pause: e.Pause, resume: e.Resume, log: e.cfg.Log,
 			})
 		})
+	}
+	if e.mapper != nil {
+		workers.Go(func() error { return e.mapper.Run(ctx) })
 	}
 	workers.Go(func() error { return e.keepRelays(ctx) })
 	workers.Go(func() error { return e.keepBooks(ctx) })

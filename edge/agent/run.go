@@ -55,7 +55,7 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 	cfg := edge.Config{
 		Key: key, Network: c.Network, Hub: hub, Relays: c.Relays,
 		Rules: c.Policy, Caps: policy.Caps{Day: int64(c.Caps.Day), Month: int64(c.Caps.Month)}, Rate: c.Rate, Streams: c.Streams,
-		Dir: f.dir, Agent: "sward-edge/" + version, Log: log,
+		Dir: f.dir, MapPort: c.PortMapping, Agent: "sward-edge/" + version, Log: log,
 	}
 	var open sockets
 	defer func() { err = errors.Join(err, open.close()) }()
