@@ -260,6 +260,16 @@ func TestScrapeFailsWithAReason(t *testing.T) {
 	}
 }
 
+func TestScrapeSaysWhenNoEdgeIsThere(t *testing.T) {
+	n := newNetwork(t, pages{})
+	n.setAway(wire.NoEdge)
+	p := start(t, n.config(t.TempDir()))
+	status, got := p.call("POST", "/v2/scrape", object{"url": root, "timeout": minTimeout})
+	if status != 503 || got["code"] != "NO_EDGE" {
+		t.Errorf("got %d %v, want 503 NO_EDGE", status, got)
+	}
+}
+
 func TestRightsAreRecordedAndObeyed(t *testing.T) {
 	mux := http.NewServeMux()
 	site := pages{

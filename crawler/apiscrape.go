@@ -61,11 +61,18 @@ func (c *Crawler) postScrape(w http.ResponseWriter, r *http.Request, a Account) 
 	case <-ctx.Done():
 		ending, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
 		defer stop()
-		if err := c.end(ending, j, Cancelled, wire.OK); err != nil {
-			c.broken(w, r, err)
-			return
+		err := c.end(ending, j, Cancelled, wire.OK)
+		if err == nil {
+			j, err = c.jobs.byID(ending, j.id)
 		}
-		refuse(w, http.StatusRequestTimeout, apiTimeout, "the page did not come within "+patience.String())
+		switch {
+		case err != nil:
+			c.broken(w, r, err)
+		case !j.stalled.IsZero():
+			refuse(w, http.StatusServiceUnavailable, strings.ToUpper(wire.NoEdge.Name()), wire.NoEdge.Meaning())
+		default:
+			refuse(w, http.StatusRequestTimeout, apiTimeout, "the page did not come within "+patience.String())
+		}
 	}
 }
 

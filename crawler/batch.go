@@ -256,6 +256,7 @@ func (b *batch) concludeHost() {
 	if b.patient > 0 || b.reached {
 		b.l.crawlDelay = b.patient
 	}
+	b.pause = max(b.pause, b.l.crawlDelay)
 	switch {
 	case b.reached:
 		b.l.failures = 0

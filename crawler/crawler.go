@@ -1,7 +1,7 @@
 // Package crawler turns a partner's wish ("this site, as text") into documents fetched politely
 // through other people's home connections, and keeps what it promised across every crash.
 //
-// A job is stored before it is acknowledged (jobs.go). Its addresses wait in the frontier, a table
+// A job is stored before it is acknowledged (job.go, jobs.go). Its addresses wait in the frontier, a table
 // of one queue per host and job (frontier.go). The scheduler (run.go) leases a host to one edge at a
 // time over all jobs, so that many polite nodes never add up to an attack; a lease is a batch of
 // addresses sent over one crawl stream (batch.go). Each page that comes back carries the edge's signed
@@ -66,7 +66,8 @@ type Config struct {
 	Authorise func(ctx context.Context, key string) (Account, error)
 	// Suspect reports an edge that was caught with a page it did not fetch. Nil: nobody listens.
 	Suspect func(ctx context.Context, edge, reason string)
-	// Release tells that an account has no running job left: unused grants may be returned.
+	// Release tells that an account has no running job left: unused grants may be returned. It returns
+	// soon, because results wait for it.
 	Release func(ctx context.Context, a Account)
 	// Store puts pages into the index, durably when it returns nil. Nil: there is no index.
 	Store func(ctx context.Context, pages ...Page) error
@@ -82,7 +83,7 @@ type Config struct {
 	HostsAtOnce  int           // hosts leased at the same time; default 64
 	BatchSize    int           // addresses in one lease; default 16
 	MaxBody      int           // bytes of one decoded body; default 8 MiB
-	ArchiveBytes int64         // of one archive file before the next is started; default 1 GiB
+	ArchiveBytes int64         // of one archive file before the next is started; default 256 MiB, which Open reads in seconds
 }
 
 func (c Config) withDefaults() Config {
@@ -107,7 +108,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.MaxBody, 8<<20)
 	c.BatchSize = min(c.BatchSize, maxBatch)
 	if c.ArchiveBytes <= 0 {
-		c.ArchiveBytes = 1 << 30
+		c.ArchiveBytes = 256 << 20
 	}
 	if c.AuditRate == 0 {
 		c.AuditRate = 0.02

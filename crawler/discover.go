@@ -1,6 +1,11 @@
 package crawler
 
-import "time"
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
 
 // Bounds on what pages and sitemaps may add to a job (attack J05: a site that invents addresses).
 const (
@@ -24,6 +29,15 @@ func newLink(address string, kind, depth int, o Order) (link, error) {
 		return link{}, err
 	}
 	return link{kind: kind, url: address, host: host, key: pageKey(address, kind, o), depth: depth}, nil
+}
+
+// hostOf is the politeness unit: a host and its port, whatever the scheme.
+func hostOf(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "", fmt.Errorf("%w: no host", ErrNotCrawlable)
+	}
+	return strings.ToLower(u.Host), nil
 }
 
 // discover queues addresses that the job does not have yet and returns how many those were. j's

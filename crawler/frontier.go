@@ -25,11 +25,11 @@ const (
 )
 
 const (
-	maxBatch     = 30               // addresses of one lease: with every one at MaxURL they still fit one frame
-	maxLease     = 30 * time.Second // of waiting between requests in one batch, so that other jobs get their turn
-	lookahead    = 16               // hosts looked at beyond those leased, in one reading of the table
-	limitedPause = 250 * time.Millisecond
-	idleLook     = 30 * time.Second // longest sleep of the scheduler: a bound on what a lost signal costs
+	maxBatch     = 30                     // addresses of one lease: with every one at MaxURL they still fit one frame
+	maxLease     = 30 * time.Second       // of waiting between requests in one batch, so that other jobs get their turn
+	lookahead    = 16                     // hosts looked at beyond those leased, in one reading of the table
+	limitedPause = 250 * time.Millisecond // before looking again at a host whose jobs have all they may have in flight
+	idleLook     = 30 * time.Second       // longest sleep of the scheduler: a bound on what a lost signal costs
 )
 
 // item is one address of a lease.
@@ -65,7 +65,7 @@ func newFrontier(s *store) *frontier {
 	return &frontier{store: s, leases: leases{hosts: make(map[string]bool), pages: make(map[int64]int)}}
 }
 
-// next leases the host that has been due longest, or tells how long nothing will be due.
+// next leases the host that has been due longest, or tells for how long there is nothing to do.
 func (f *frontier) next(ctx context.Context, c Config, jobs *jobTable) (*lease, time.Duration, error) {
 	now := c.Clock()
 	busy := f.busy() // before the rows are read: a host given back in between has newer rows than these
@@ -74,31 +74,50 @@ func (f *frontier) next(ctx context.Context, c Config, jobs *jobTable) (*lease, 
 		return nil, 0, err
 	}
 	pause := idleLook
+	if len(queue) == len(busy)+lookahead {
+		pause = 0 // there are more than were looked at
+	}
+	var idle []string
 	for _, d := range queue {
 		if busy[d.host] {
 			continue // its release looks again
 		}
 		if wait := d.wake.Sub(now); wait > 0 {
-			return nil, min(pause, wait), nil // the rest is due even later
+			pause = min(idleLook, wait) // the rest is due even later
+			break
 		}
 		l := &lease{host: d.host, delay: max(c.Delay, d.delay), crawlDelay: d.delay, failures: d.failures}
 		if err := f.fill(ctx, l, d.last, c, jobs, now); err != nil {
 			return nil, 0, err
 		}
 		if len(l.items) > 0 {
+			if err := f.sleep(idle, now); err != nil {
+				return nil, 0, err
+			}
 			f.take(l)
 			return l, 0, nil
 		}
-		var wake time.Time
-		err := f.store.update(func(tx *tx) (err error) { wake, err = tx.sleepHost(d.host, now); return err })
-		if err != nil {
-			return nil, 0, err
-		}
-		if !wake.IsZero() {
-			pause = min(pause, wake.Sub(now))
-		}
+		idle = append(idle, d.host)
 	}
-	return nil, pause, nil
+	if len(idle) > 0 {
+		pause = 0 // the next look finds when they are due
+	}
+	return nil, pause, f.sleep(idle, now)
+}
+
+// sleep moves hosts that had nothing to lease out of the way of those that have.
+func (f *frontier) sleep(hosts []string, now time.Time) error {
+	if len(hosts) == 0 {
+		return nil
+	}
+	return f.store.update(func(tx *tx) error {
+		for _, host := range hosts {
+			if err := tx.sleepHost(host, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 type dueHost struct {
@@ -226,28 +245,22 @@ func (t *tx) wakeHost(host string, ready int64) error {
 }
 
 // sleepHost is for a host that had nothing to lease: either nothing is due, or all documents that its
-// jobs may still have are being fetched from other hosts. It returns when to look again; zero is when
-// an address is added. It looks once more, inside the transaction, so that one just added counts.
-func (t *tx) sleepHost(host string, now time.Time) (wake time.Time, err error) {
+// jobs may still have are being fetched from other hosts. It looks once more, inside the transaction,
+// so that an address just added counts.
+func (t *tx) sleepHost(host string, now time.Time) error {
 	queued, err := queues(host, t.query)
 	if err != nil {
-		return wake, err
+		return err
 	}
+	var wake any // NULL: when an address is added
 	for _, q := range queued {
-		at := q.ready
-		if soonest := now.Add(limitedPause); at.Before(soonest) {
-			at = soonest
-		}
-		if wake.IsZero() || at.Before(wake) {
+		at := max(q.ready.UnixMilli(), now.Add(limitedPause).UnixMilli())
+		if earliest, set := wake.(int64); !set || at < earliest {
 			wake = at
 		}
 	}
-	var wakeAt any // NULL
-	if !wake.IsZero() {
-		wakeAt = wake.UnixMilli()
-	}
-	_, err = t.do("UPDATE hosts SET wake_at = ? WHERE host = ?", wakeAt, host)
-	return wake, err
+	_, err = t.do("UPDATE hosts SET wake_at = ? WHERE host = ?", wake, host)
+	return err
 }
 
 // rest records what a lease taught about its host and when the next may start. Whether an address is

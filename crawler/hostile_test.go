@@ -291,6 +291,25 @@ func TestBusyHostIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestHostsCrawlDelayIsKeptForTheNextLease(t *testing.T) {
+	n := newNetwork(t, pages{"/": page("root"), "/robots.txt": "User-agent: *\nCrawl-delay: 1\n"})
+	cfg := n.config(t.TempDir())
+	p := start(t, cfg)
+	before := time.Now().UnixMilli()
+	p.crawl(object{"url": root, "sitemap": "skip"})
+	waitFor(t, "the end of the lease", func() bool { return p.c.frontier.count() == 0 })
+	var delay, ready int64
+	if err := p.c.store.reader.QueryRow("SELECT delay, ready_at FROM hosts WHERE host = 'site.test'").Scan(&delay, &ready); err != nil {
+		t.Fatal(err)
+	}
+	if delay != 1000 {
+		t.Errorf("delay of the host: got %d ms, want 1000", delay)
+	}
+	if ready < before+1000 {
+		t.Errorf("the host is ready %d ms after the crawl's start, want at least a second", ready-before)
+	}
+}
+
 func TestTunnelExecutionFetchesEverythingHere(t *testing.T) {
 	site, all := tree(20)
 	n := newNetwork(t, site)

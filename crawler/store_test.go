@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"sward/internal/wire"
 )
 
 // bench opens a crawler that does not run, with a job of n queued pages on hosts hosts.
@@ -124,6 +126,30 @@ func TestJobsOnOneHostTakeTurns(t *testing.T) {
 	if diff := cmp.Diff([]int64{first.id, second.id}, turns); diff != "" {
 		t.Errorf("turns (-want +got):\n%s", diff)
 	}
+}
+
+func TestHostsWithoutWorkDoNotHoldUpTheRest(t *testing.T) {
+	c, first := bench(t, 20*lookahead, 20*lookahead)
+	address := "http://last.test/"
+	if _, err := c.jobs.create(Account{ID: "b"}, kindScrape, Order{URL: address}, address, time.Now(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.end(t.Context(), first, Cancelled, wire.OK); err != nil {
+		t.Fatal(err)
+	}
+	for range 25 {
+		l, pause, err := c.frontier.next(t.Context(), c.cfg, c.jobs)
+		if err != nil || pause != 0 {
+			t.Fatalf("lease: got %v, %v, %v, want one, or another look at once", l, pause, err)
+		}
+		if l != nil {
+			if l.host != "last.test" {
+				t.Errorf("leased host: got %s, want last.test", l.host)
+			}
+			return
+		}
+	}
+	t.Error("the one host with work was not found")
 }
 
 func TestDiscoveryIsBounded(t *testing.T) {
