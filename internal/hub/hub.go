@@ -1,0 +1,198 @@
+// Package hub assembles the hub role: the books (accounting), the crawl service (crawler) and the web index (indexer),
+// which do not know each other, joined by a few lines each, and the hub's end of the tunnels to its relays.
+//
+// A crawl job walks through here twice: from the crawl API into crawler, which asks this package for a stream to some
+// edge (peers.go: pick a relay, bring a grant, open), and back as finished pages, which this package puts into the
+// index. Partners' keys are checked against the books for both doors alike.
+package hub
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sward/accounting"
+	"sward/crawler"
+	"sward/indexer"
+	"sward/internal/daemon"
+	"sward/internal/identity"
+	"sward/policy"
+)
+
+const (
+	headerTime   = 10 * time.Second // for a request's header: a slow client holds a connection, not a worker
+	maxHeader    = 64 << 10
+	shutdownTime = 2 * time.Second // for answers under way when the hub stops
+)
+
+// Config is the hub's world.
+type Config struct {
+	Dir      string // books, jobs, pages and index live in folders of it
+	Key      identity.Key
+	Network  string
+	Internal net.Listener      // relays, edges and operators: HTTP over mutual TLS
+	API      net.Listener      // partners' crawl API: HTTP
+	Search   net.Listener      // search API and page: HTTP
+	Consents []accounting.Hash // hashes of the terms that owners may have agreed to
+	Clock    func() time.Time
+	Log      *slog.Logger
+
+	Roots     *x509.CertPool // for TLS that ends at the crawler; nil: the system's
+	Delay     time.Duration  // between two requests to one host, 0: the crawler's default
+	AuditRate float64        // share of pages fetched by a second road, 0: the crawler's default
+}
+
+// Hub is a store while it is open, and Workers are what runs in it.
+type Hub struct {
+	cfg     Config
+	Book    *accounting.Book
+	Index   *indexer.Index
+	Crawler *crawler.Crawler
+	peers   *peers
+}
+
+// Open opens the stores below cfg.Dir.
+func Open(cfg Config) (h *Hub, err error) {
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	h = &Hub{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	h.Book, err = accounting.OpenBook(accounting.BookConfig{
+		Dir: filepath.Join(cfg.Dir, "books"), Key: cfg.Key, Network: cfg.Network, Consents: cfg.Consents, Clock: cfg.Clock, Log: cfg.Log,
+	})
+	if err != nil {
+		return h, fmt.Errorf("open books: %w", err)
+	}
+	h.Index, err = indexer.Open(indexer.Config{Dir: filepath.Join(cfg.Dir, "index"), Log: cfg.Log})
+	if err != nil {
+		return h, fmt.Errorf("open index: %w", err)
+	}
+	h.peers = newPeers(cfg, h.Book)
+	h.Crawler, err = crawler.Open(crawler.Config{
+		Dir: filepath.Join(cfg.Dir, "crawl"), Clock: cfg.Clock, Log: cfg.Log, Roots: cfg.Roots,
+		Delay: cfg.Delay, AuditRate: cfg.AuditRate,
+		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, Verify: h.verify,
+		Authorise: h.authorise, Suspect: h.suspect, Store: h.store,
+	})
+	if err != nil {
+		return h, fmt.Errorf("open crawler: %w", err)
+	}
+	return h, nil
+}
+
+// Close closes what Open opened, last first.
+func (h *Hub) Close() error {
+	var failed error
+	if h.Crawler != nil {
+		failed = errors.Join(failed, h.Crawler.Close())
+	}
+	if h.Index != nil {
+		failed = errors.Join(failed, h.Index.Close())
+	}
+	if h.Book != nil {
+		failed = errors.Join(failed, h.Book.Close())
+	}
+	return failed
+}
+
+// Workers are the hub's parts in the order in which they start.
+func (h *Hub) Workers() []daemon.Worker {
+	internal := &http.Server{Handler: h.Book.Handler(), TLSConfig: h.cfg.Key.TLSConfig(nil)}
+	return []daemon.Worker{
+		{Name: "books", Run: h.Book.Run},
+		{Name: "internal", Run: func(ctx context.Context) error { return serve(ctx, internal, h.cfg.Internal) }},
+		{Name: "peers", Run: h.peers.run},
+		{Name: "crawler", Run: h.Crawler.Run},
+		{Name: "api", Run: func(ctx context.Context) error {
+			return serve(ctx, &http.Server{Handler: h.Crawler.Handler()}, h.cfg.API)
+		}},
+		{Name: "search", Run: func(ctx context.Context) error {
+			return serve(ctx, &http.Server{Handler: h.Index.Handler()}, h.cfg.Search)
+		}},
+	}
+}
+
+// Metrics are the collectors of all parts.
+func (h *Hub) Metrics() []prometheus.Collector {
+	return append(append(h.Book.Metrics(), h.Crawler.Metrics()...), h.Index.Metrics()...)
+}
+
+// serve runs an HTTP server on l until ctx ends, with TLS where it has a configuration for it.
+func serve(ctx context.Context, s *http.Server, l net.Listener) error {
+	s.ReadHeaderTimeout, s.MaxHeaderBytes = headerTime, maxHeader
+	failed := make(chan error, 1)
+	go func() {
+		if s.TLSConfig != nil {
+			failed <- s.ServeTLS(l, "", "")
+		} else {
+			failed <- s.Serve(l)
+		}
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	if err := s.Shutdown(stopping); err != nil {
+		s.Close()
+	}
+	<-failed
+	return nil
+}
+
+// store puts crawled pages into the index: the whole of what joins the two.
+func (h *Hub) store(ctx context.Context, pages ...crawler.Page) error {
+	documents := make([]indexer.Document, len(pages))
+	for i, p := range pages {
+		documents[i] = indexer.Document{
+			URL: p.URL, Title: p.Title, Text: p.Text, Language: p.Language, Headings: p.Headings,
+			Fetched: p.Fetched, Edge: p.Edge, Hash: p.SHA256,
+		}
+	}
+	return h.Index.Put(ctx, documents...)
+}
+
+// authorise finds the partner of a crawl API key.
+func (h *Hub) authorise(ctx context.Context, key string) (crawler.Account, error) {
+	partner, err := h.Book.PartnerByKey(ctx, key)
+	if err != nil {
+		return crawler.Account{}, err
+	}
+	purpose, _ := policy.PurposeByCode(partner.Purpose)
+	return crawler.Account{ID: partner.Name, Name: partner.Name, Purpose: string(purpose)}, nil
+}
+
+// verify checks an edge's signature over what it says it fetched.
+func (h *Hub) verify(edge string, attest, sig []byte) bool {
+	id, err := identity.ParseID(edge)
+	return err == nil && id.Verify(h.cfg.Network, "fetch", attest, sig)
+}
+
+// suspect takes an edge out of service that a second road has shown to change pages.
+func (h *Hub) suspect(ctx context.Context, edge, reason string) {
+	id, err := identity.ParseID(edge)
+	if err == nil {
+		err = h.Book.Suspend(ctx, id, reason)
+	}
+	if err != nil {
+		h.cfg.Log.Error("an edge that was caught could not be suspended", "edge", edge, "err", err)
+	}
+}

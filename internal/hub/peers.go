@@ -1,0 +1,210 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"sward/accounting"
+	"sward/crawler"
+	"sward/internal/identity"
+	"sward/internal/tunnel"
+	"sward/internal/wire"
+)
+
+const (
+	// relaysEvery is how often the list of relays is read again.
+	relaysEvery = 2 * time.Second
+	// crawlGrant is what an account reserves on a relay for crawling; the relay asks for more as it is used up.
+	crawlGrant = 32 << 20
+	// grantMargin is how long before its expiry a grant is not used for a new stream any more.
+	grantMargin = time.Minute
+	// maxAvoided bounds how many edges a stream can avoid: what the Route frame carries.
+	maxAvoided = wire.MaxAvoid
+)
+
+// peers keeps one session to each relay and opens streams on them for the crawler.
+type peers struct {
+	cfg  Config
+	book *accounting.Book
+
+	mu       sync.Mutex
+	sessions map[identity.ID]*tunnel.Session
+	grants   map[grantKey]accounting.SignedGrant
+}
+
+type grantKey struct {
+	partner string
+	relay   identity.ID
+}
+
+func newPeers(cfg Config, book *accounting.Book) *peers {
+	return &peers{cfg: cfg, book: book, sessions: map[identity.ID]*tunnel.Session{}, grants: map[grantKey]accounting.SignedGrant{}}
+}
+
+// run keeps a session to every relay of the directory until ctx ends.
+func (p *peers) run(ctx context.Context) error {
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	type running struct {
+		at   string
+		stop context.CancelFunc
+	}
+	known := map[identity.ID]running{}
+	for {
+		present := map[identity.ID]bool{}
+		for _, relay := range p.book.Relays() {
+			present[relay.ID] = true
+			old, known1 := known[relay.ID]
+			if relay.Tunnel == "" || known1 && old.at == relay.Tunnel {
+				continue
+			}
+			if known1 {
+				old.stop()
+			}
+			one, stop := context.WithCancel(ctx)
+			known[relay.ID] = running{relay.Tunnel, stop}
+			clients.Go(func() { p.keep(one, relay.ID, relay.Tunnel) })
+		}
+		for id, r := range known {
+			if !present[id] {
+				r.stop()
+				delete(known, id)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			for _, r := range known {
+				r.stop()
+			}
+			return nil
+		case <-time.After(relaysEvery):
+		}
+	}
+}
+
+// keep holds a session to one relay.
+func (p *peers) keep(ctx context.Context, relay identity.ID, address string) {
+	client, err := tunnel.NewClient(tunnel.ClientConfig{
+		Log: p.cfg.Log,
+		Dial: func(ctx context.Context) (*tunnel.Session, wire.Welcome, error) {
+			return tunnel.Dial(ctx, tunnel.Config{Key: p.cfg.Key, Network: p.cfg.Network, Log: p.cfg.Log}, nil, address, relay,
+				wire.Hello{Role: wire.RoleHub, Agent: "sward-hub"})
+		},
+		Serve: func(ctx context.Context, s *tunnel.Session, _ wire.Welcome) error {
+			p.put(relay, s)
+			defer p.drop(relay, s)
+			for { // a relay says only Bye to a hub; reading notices the end of the session
+				if _, _, err := s.Control(ctx); err != nil {
+					return err
+				}
+			}
+		},
+	})
+	if err != nil {
+		p.cfg.Log.Error("no session to a relay", "relay", relay, "err", err)
+		return
+	}
+	if err := client.Run(ctx); err != nil && ctx.Err() == nil {
+		p.cfg.Log.Error("session to a relay given up", "relay", relay, "err", err)
+	}
+}
+
+func (p *peers) put(relay identity.ID, s *tunnel.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sessions[relay] = s
+}
+
+func (p *peers) drop(relay identity.ID, s *tunnel.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sessions[relay] == s {
+		delete(p.sessions, relay)
+	}
+}
+
+// any returns a live session, a random one of several, so that jobs spread over relays.
+func (p *peers) any() (identity.ID, *tunnel.Session, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ids []identity.ID
+	for id, s := range p.sessions {
+		if !s.Draining() {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return identity.ID{}, nil, false
+	}
+	id := ids[rand.IntN(len(ids))] //nolint:gosec // spreading load needs no secrecy
+	return id, p.sessions[id], true
+}
+
+// openCrawl is the crawler's way to an edge that fetches a batch itself.
+func (p *peers) openCrawl(ctx context.Context, a crawler.Account, avoid []string) (net.Conn, string, error) {
+	return p.open(ctx, a, wire.Open{App: wire.AppCrawl}, avoid)
+}
+
+// openTunnel is the crawler's way to a site through an edge that sees only TLS.
+func (p *peers) openTunnel(ctx context.Context, a crawler.Account, hostport string, avoid []string) (net.Conn, string, error) {
+	host, port, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, "", wire.Errorf(wire.BadHost, "%v", err)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, "", wire.Errorf(wire.BadPort, "%q is no port", port)
+	}
+	return p.open(ctx, a, wire.Open{App: wire.AppProxy, Host: host, Port: uint16(n)}, avoid)
+}
+
+func (p *peers) open(ctx context.Context, a crawler.Account, open wire.Open, avoid []string) (net.Conn, string, error) {
+	relay, session, ok := p.any()
+	if !ok {
+		return nil, "", wire.Errorf(wire.NoEdge, "no relay is connected")
+	}
+	var route wire.Route
+	for _, text := range avoid[:min(len(avoid), maxAvoided)] {
+		id, err := identity.ParseID(text)
+		if err != nil {
+			return nil, "", fmt.Errorf("avoid %q: %w", text, err)
+		}
+		route.Avoid = append(route.Avoid, id)
+	}
+	for fresh := false; ; fresh = true {
+		grant, err := p.grant(ctx, grantKey{a.ID, relay}, fresh)
+		if err != nil {
+			return nil, "", err
+		}
+		open.Grant = grant.Bytes()
+		stream, opened, err := session.Open(ctx, route, open)
+		if code := wire.CodeOf(err); !fresh && (code == wire.GrantInvalid || code == wire.OverLimit) {
+			continue // the relay has released it since; a new one will do
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		return stream, identity.ID(opened.Edge).String(), nil
+	}
+}
+
+// grant returns what pays for an account's crawling on a relay, a new one when the present one is old or not wanted.
+func (p *peers) grant(ctx context.Context, k grantKey, fresh bool) (accounting.SignedGrant, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock() // issuing is one local transaction: waiting for it is cheaper than two grants
+	now := p.cfg.Clock()
+	if g, ok := p.grants[k]; ok && !fresh && now.Add(grantMargin).UnixMilli() < g.NotAfter {
+		return g, nil
+	}
+	g, err := p.book.IssueGrant(ctx, k.partner, k.relay, crawlGrant)
+	if err != nil {
+		return accounting.SignedGrant{}, err
+	}
+	p.grants[k] = g
+	return g, nil
+}

@@ -1,0 +1,8 @@
+//go:build unix
+
+package sandbox
+
+import "syscall"
+
+// errRefused is what a dial to a closed port ends with on this system, so that the edge maps it as it maps the real one.
+var errRefused error = syscall.ECONNREFUSED
