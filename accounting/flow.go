@@ -23,6 +23,12 @@ const (
 	// that has stopped signing. Receipts come every 2 s from a slow peer.
 	signDeadline = 10 * time.Second
 
+	// A stream of the edge that waits at the window asks for another Count, at first after two milliseconds, then ever
+	// later: when the last Count went out, what it spoke of had not reached the partner yet, so the relay's answer was
+	// small, and without new bytes nothing else makes a Count due.
+	firstAsk = 2 * time.Millisecond
+	lastAsk  = 250 * time.Millisecond
+
 	// minAllow in bytes: near the window a stream gets at least this much, or nothing, so that it does not go on in
 	// crumbs.
 	minAllow = 4 << 10
@@ -118,6 +124,9 @@ func (f *Flow) Allow(ctx context.Context, most int) (int, error) {
 	}
 	deadline := time.NewTimer(signDeadline)
 	defer deadline.Stop()
+	wait := firstAsk
+	ask := time.NewTimer(wait)
+	defer ask.Stop()
 	for {
 		m.mu.Lock()
 		progress := m.progress
@@ -128,6 +137,14 @@ func (f *Flow) Allow(ctx context.Context, most int) (int, error) {
 		select {
 		case <-progress:
 			deadline.Reset(signDeadline)
+			wait = firstAsk
+			ask.Reset(wait)
+		case <-ask.C:
+			if m.cfg.Side == EdgeSide {
+				m.signalDue()
+			}
+			wait = min(2*wait, lastAsk)
+			ask.Reset(wait)
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		case <-deadline.C:
