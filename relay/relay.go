@@ -149,6 +149,13 @@ func (r *Relay) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The hub's first orders say which consents hold; an edge that came before them would be sent away. A hub that is
+	// away now is asked again by the upkeep.
+	first, cancel := context.WithTimeout(ctx, firstBeat)
+	if err := r.beatOnce(first); err != nil {
+		r.cfg.Log.Warn("the hub cannot be reached yet", "err", err)
+	}
+	cancel()
 	sessions, upkeep := new(errgroup.Group), new(errgroup.Group)
 	sessions.Go(func() error { return r.accept(lasting, listener) })
 	upkeep.Go(func() error { r.every(lasting, settleEvery, r.settleOnce); return nil })

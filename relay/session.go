@@ -60,7 +60,7 @@ func (r *Relay) admit(s *tunnel.Session, h wire.Hello) error {
 	case h.Version != wire.Version:
 		return wire.Errorf(wire.VersionUnsupported, "this relay speaks version %d", wire.Version)
 	case h.Network != r.cfg.Network:
-		return wire.Errorf(wire.VersionUnsupported, "this is network %q", r.cfg.Network)
+		return wire.Errorf(wire.Binding, "this is network %q", r.cfg.Network)
 	case skew > maxSkew:
 		return wire.Errorf(wire.ClockSkew, "your clock is %s off: set it by NTP", skew.Round(time.Second))
 	case h.Role == wire.RoleHub && s.Peer() != r.cfg.HubID:
@@ -81,7 +81,7 @@ func (r *Relay) serveEdge(ctx context.Context, s *tunnel.Session, hello wire.Hel
 	if err := r.edges.add(e); err != nil {
 		return err
 	}
-	defer r.edges.drop(e)
+	defer r.forget(e)
 	r.cfg.Log.Debug("edge connected", "edge", e.id)
 	var offered *offer
 	for {
@@ -117,6 +117,14 @@ func (r *Relay) serveEdge(ctx context.Context, s *tunnel.Session, hello wire.Hel
 		if err != nil {
 			return fmt.Errorf("edge %s: %s: %w", e.id, t, err)
 		}
+	}
+}
+
+// forget takes an edge whose session has ended out of the table. Its channel gets no more receipts.
+func (r *Relay) forget(e *edge) {
+	r.edges.drop(e)
+	if m := e.channel(); m != nil {
+		r.spool.End(m.ID())
 	}
 }
 

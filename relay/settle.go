@@ -14,6 +14,8 @@ const (
 	settleEvery = 2 * time.Second
 	// beatEvery is how often the hub hears from a relay; it counts as away after three missed.
 	beatEvery = 10 * time.Second
+	// firstBeat is how long a starting relay waits for the hub's first answer.
+	firstBeat = 5 * time.Second
 )
 
 // settleOnce hands the newest receipt of each channel to the hub. Until the hub has stored them they stay in the spool,
