@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 	"golang.org/x/net/html/charset"
+	"golang.org/x/text/encoding"
 )
 
 type documentForm int
@@ -28,8 +30,7 @@ func decodeDocument(body []byte, contentType string) (documentForm, string, erro
 	if err != nil {
 		return form, "", err
 	}
-	encoding, _, _ := charset.DetermineEncoding(body, contentType)
-	text, err := encoding.NewDecoder().Bytes(body)
+	text, err := encodingOf(body, contentType).NewDecoder().Bytes(body)
 	if err != nil {
 		return form, "", fmt.Errorf("decode text: %w", err)
 	}
@@ -37,6 +38,28 @@ func decodeDocument(body []byte, contentType string) (documentForm, string, erro
 		return form, "", fmt.Errorf("%w: %d bytes decoded, at most %d", ErrTooLarge, len(text), maxPageBytes)
 	}
 	return form, strings.ToValidUTF8(string(text), "\uFFFD"), nil
+}
+
+// lateCharset finds the declaration that stands behind the first 1024 bytes, where the standard does
+// not look and browsers do.
+var lateCharset = regexp.MustCompile(`(?i)<meta[^>]{1,256}charset\s*=\s*["']?\s*([a-z0-9_:-]{2,40})`)
+
+// encodingOf sniffs as WHATWG HTML §13.2.3.2 has it. Where that ends in the guess windows-1252, a
+// whole body of valid UTF-8 is believed before, and a late declaration next.
+func encodingOf(body []byte, contentType string) encoding.Encoding {
+	found, name, certain := charset.DetermineEncoding(body, contentType)
+	if certain || name != "windows-1252" {
+		return found
+	}
+	if utf8.Valid(body) {
+		return encoding.Nop
+	}
+	if m := lateCharset.FindSubmatch(body[:min(len(body), 64<<10)]); m != nil {
+		if late, _ := charset.Lookup(string(m[1])); late != nil {
+			return late
+		}
+	}
+	return found
 }
 
 func formOf(body []byte, contentType string) (documentForm, error) {
@@ -51,6 +74,7 @@ func formOf(body []byte, contentType string) (documentForm, error) {
 	switch {
 	case declared == "text/html" || declared == "application/xhtml+xml":
 		return formHTML, nil
+	case strings.HasPrefix(declared, "image/"): // SVG is XML, and no text
 	case strings.HasPrefix(declared, "text/"), strings.HasSuffix(declared, "+json"), strings.HasSuffix(declared, "+xml"),
 		declared == "application/json", declared == "application/xml", declared == "application/yaml",
 		declared == "application/x-ndjson", declared == "application/javascript":

@@ -13,7 +13,7 @@ import (
 var hidingDeclaration = regexp.MustCompile(`(?i)(?:^|[;{\s])(?:` +
 	`display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0*\.?0+%?\s*(?:;|!|$)|` +
 	`font-size\s*:\s*0*\.?0+(?:px|pt|em|rem|%)?\s*(?:;|!|$)|` +
-	`(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-\d{3,}|` +
+	`(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-(?:9\d\d|\d{4,})|` +
 	`clip\s*:\s*rect\(\s*(?:0|1px)|clip-path\s*:\s*inset\(\s*(?:50|100)%)`)
 
 var (
@@ -39,8 +39,12 @@ func newHider(sheets []string) hider {
 			if !found {
 				break
 			}
-			if strings.HasPrefix(strings.TrimSpace(selectors), "@") {
-				sheet = afterBlock(rest)
+			if at := strings.TrimSpace(selectors); strings.HasPrefix(at, "@") {
+				if _, behind, ended := strings.Cut(selectors, ";"); ended { // @import and @charset have no block
+					sheet = behind + "{" + rest
+				} else {
+					sheet = afterBlock(rest)
+				}
 				continue
 			}
 			var declarations string
@@ -134,22 +138,20 @@ func normalColour(c string) string {
 }
 
 // dropHidden removes what is never shown and what is hidden, and reports whether any hidden element
-// held text.
+// held text. One that holds most of the page's text stays: pages hide themselves until their script
+// has run. It counts as hidden all the same.
 func dropHidden(doc *html.Node, sheets []string) (hidden bool) {
 	h := newHider(sheets)
-	var next *html.Node
-	for n := doc.FirstChild; n != nil; n = next {
-		if n.Type == html.ElementNode {
-			concealed := h.hides(n)
-			if concealed || isNeverShown(n) {
-				hidden = hidden || concealed && strings.TrimSpace(textOf(n)) != ""
-				next = after(n, doc)
-				n.Parent.RemoveChild(n)
-				continue
-			}
+	removeMatches(doc, isNeverShown)
+	most := len(textOf(doc)) / 2
+	removeMatches(doc, func(n *html.Node) bool {
+		if !h.hides(n) {
+			return false
 		}
-		next = following(n, doc)
-	}
+		text := textOf(n)
+		hidden = hidden || strings.TrimSpace(text) != ""
+		return len(text) <= most
+	})
 	return hidden
 }
 
@@ -157,10 +159,11 @@ func dropHidden(doc *html.Node, sheets []string) (hidden bool) {
 func isNeverShown(n *html.Node) bool {
 	switch n.DataAtom {
 	case atom.Script, atom.Style, atom.Template, atom.Noscript, atom.Iframe, atom.Object, atom.Embed, atom.Applet,
-		atom.Canvas, atom.Svg, atom.Math, atom.Audio, atom.Video, atom.Input, atom.Select, atom.Textarea, atom.Datalist:
+		atom.Canvas, atom.Svg, atom.Math, atom.Audio, atom.Video, atom.Input, atom.Select, atom.Textarea, atom.Datalist,
+		atom.Frame, atom.Frameset, atom.Noframes, atom.Noembed, atom.Link, atom.Meta, atom.Base, atom.Title:
 		return true
 	}
-	return n.Type == html.CommentNode
+	return false
 }
 
 // following returns the next node of root in document order; after returns it skipping n's insides.

@@ -11,7 +11,6 @@ import (
 	"github.com/JohannesKaufmann/html-to-markdown/v2/plugin/commonmark"
 	"github.com/JohannesKaufmann/html-to-markdown/v2/plugin/table"
 	"github.com/andybalholm/cascadia"
-	"github.com/markusmobius/go-trafilatura"
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 )
@@ -19,9 +18,6 @@ import (
 const (
 	maxSelectors = 64
 	maxSelector  = 512 // bytes
-	// minMainText is the share of the whole page's text under which the main content is not
-	// believed: product pages, lists and forums have no article, and an empty document helps nobody.
-	minMainText = 0.05
 )
 
 // selection is the caller's choice of parts, compiled.
@@ -69,10 +65,11 @@ func (s selection) apply(doc *html.Node, base *url.URL, mainOnly bool) *html.Nod
 		return gather(body, s.include.Match)
 	}
 	if mainOnly {
-		if main := mainContent(doc, body, base); main != nil {
-			return main
+		if article := findArticle(doc, body, base); article != nil {
+			return article
 		}
 		removeMatches(body, isBoilerplate)
+		body = declaredMain(body)
 	}
 	return gather(body, func(n *html.Node) bool { return n.Parent == body })
 }
@@ -105,20 +102,24 @@ func removeMatches(root *html.Node, match func(*html.Node) bool) {
 	}
 }
 
-// mainContent returns the page's article, or nil where there is none to speak of.
-func mainContent(doc, body *html.Node, base *url.URL) *html.Node {
-	result, err := trafilatura.ExtractDocument(doc, trafilatura.Options{
-		OriginalURL: base, IncludeLinks: true, IncludeImages: true, ExcludeComments: true,
-		HtmlDateMode: trafilatura.Disabled, // costs half of the time; readMeta has what the page declares
-	})
-	if err != nil || result.ContentNode == nil {
-		return nil
+// declaredMain returns the part that the page itself calls its main one, if there is exactly one and
+// it says anything.
+func declaredMain(body *html.Node) *html.Node {
+	for _, isMain := range []func(*html.Node) bool{
+		func(n *html.Node) bool { return n.DataAtom == atom.Main || attr(n, "role") == "main" },
+		func(n *html.Node) bool { return n.DataAtom == atom.Article },
+	} {
+		var found []*html.Node
+		for n := range body.Descendants() {
+			if isMain(n) {
+				found = append(found, n)
+			}
+		}
+		if len(found) == 1 && strings.TrimSpace(textOf(found[0])) != "" {
+			return found[0]
+		}
 	}
-	whole := len(strings.TrimSpace(textOf(body)))
-	if main := len(strings.TrimSpace(textOf(result.ContentNode))); main == 0 || float64(main) < minMainText*float64(whole) {
-		return nil
-	}
-	return result.ContentNode
+	return body
 }
 
 // isBoilerplate names the parts of a page that are about the site.
@@ -142,11 +143,43 @@ var keptAttributes = map[string]bool{
 	"dir": true, "datetime": true, "start": true, "value": true, "abbr": true,
 }
 
-// launder makes content harmless in place: only known attributes, absolute links of known schemes,
-// clean text. It reports text that was written in characters nobody sees.
+// keptElements are the ones that give text its form. Any other becomes one without a meaning of its
+// own, so that nothing unforeseen is ever written.
+var keptElements = atomSet(
+	atom.A, atom.Abbr, atom.Article, atom.Aside, atom.B, atom.Blockquote, atom.Br, atom.Caption, atom.Cite, atom.Code, atom.Col,
+	atom.Colgroup, atom.Dd, atom.Del, atom.Details, atom.Dfn, atom.Div, atom.Dl, atom.Dt, atom.Em, atom.Figcaption, atom.Figure,
+	atom.Footer, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Header, atom.Hr, atom.I, atom.Img, atom.Ins, atom.Kbd,
+	atom.Li, atom.Main, atom.Mark, atom.Nav, atom.Ol, atom.P, atom.Pre, atom.Q, atom.Rp, atom.Rt, atom.Ruby, atom.S, atom.Samp,
+	atom.Section, atom.Small, atom.Span, atom.Strong, atom.Sub, atom.Summary, atom.Sup, atom.Table, atom.Tbody, atom.Td, atom.Tfoot,
+	atom.Th, atom.Thead, atom.Time, atom.Tr, atom.U, atom.Ul, atom.Var, atom.Wbr,
+)
+
+// blockElements are the other ones that stand on lines of their own, by what they become.
+var blockElements = map[atom.Atom]atom.Atom{
+	atom.Address: atom.Div, atom.Center: atom.Div, atom.Dialog: atom.Div, atom.Fieldset: atom.Div, atom.Form: atom.Div,
+	atom.Hgroup: atom.Div, atom.Legend: atom.Div, atom.Body: atom.Div, atom.Menu: atom.Ul, atom.Dir: atom.Ul,
+	atom.Xmp: atom.Pre, atom.Plaintext: atom.Pre, atom.Listing: atom.Pre,
+}
+
+func atomSet(list ...atom.Atom) map[atom.Atom]bool {
+	set := make(map[atom.Atom]bool, len(list))
+	for _, a := range list {
+		set[a] = true
+	}
+	return set
+}
+
+// launder makes content harmless in place: only known elements and attributes, absolute links of
+// known schemes, clean text. It reports text that was written in characters nobody sees.
 func launder(content *html.Node, base *url.URL) (smuggled bool) {
-	removeMatches(content, isNeverShown)
 	for n := range content.Descendants() {
+		if n.Type == html.ElementNode && !keptElements[n.DataAtom] {
+			into, block := blockElements[n.DataAtom]
+			if !block {
+				into = atom.Span
+			}
+			n.DataAtom, n.Data, n.Namespace = into, into.String(), ""
+		}
 		if n.Type == html.TextNode {
 			smuggled = smuggled || smuggles(n.Data)
 			n.Data = cleanText(n.Data)
@@ -167,7 +200,34 @@ func launder(content *html.Node, base *url.URL) (smuggled bool) {
 		}
 		n.Attr = kept
 	}
+	dropEmpty(content)
 	return smuggled
+}
+
+// dropEmpty removes the elements that hold neither text nor picture, innermost first, so that what
+// held only them goes too.
+func dropEmpty(n *html.Node) (empty bool) {
+	empty = true
+	var next *html.Node
+	for c := n.FirstChild; c != nil; c = next {
+		next = c.NextSibling
+		switch c.DataAtom {
+		case atom.Img:
+			empty = false
+		case atom.Br, atom.Hr, atom.Col, atom.Colgroup, atom.Wbr:
+		case atom.Td, atom.Th: // an empty cell keeps the others in their columns
+			empty = dropEmpty(c) && empty
+		default:
+			if c.Type == html.TextNode {
+				empty = empty && strings.TrimSpace(c.Data) == ""
+			} else if dropEmpty(c) {
+				n.RemoveChild(c)
+			} else {
+				empty = false
+			}
+		}
+	}
+	return empty
 }
 
 // safeLink resolves a reference and refuses the schemes that act: javascript:, data:, vbscript:.
