@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -98,7 +99,7 @@ func (st *Stream) ask(ctx context.Context, frames []byte) (opened wire.Opened, e
 	defer st.SetWriteDeadline(time.Time{})
 	defer until(ctx, st.Stream)()
 	if _, err = st.Write(frames); err == nil {
-		opened, err = st.readOpened()
+		opened, err = readOpened(st)
 	}
 	switch {
 	case err == nil:
@@ -119,13 +120,13 @@ func (st *Stream) ask(ctx context.Context, frames []byte) (opened wire.Opened, e
 }
 
 // readOpened skips frames of other types, but not for ever.
-func (st *Stream) readOpened() (opened wire.Opened, err error) {
+func readOpened(r io.Reader) (opened wire.Opened, err error) {
 	var (
 		t    wire.Type
 		body []byte
 	)
 	for range maxSkipped {
-		if t, body, err = wire.ReadFrame(st, body); err != nil {
+		if t, body, err = wire.ReadFrame(r, body); err != nil {
 			return opened, err
 		}
 		if t == wire.TypeOpened {
