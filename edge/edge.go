@@ -204,7 +204,9 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	}
 	workers.Go(func() error { return e.keepRelays(ctx) })
 	workers.Go(func() error { return e.keepBooks(ctx) })
-	return workers.Wait()
+	err = workers.Wait()
+	e.settleAtEnd(ctx)
+	return err
 }
 
 // open reads the state directory.

@@ -12,9 +12,11 @@ import (
 const (
 	countEvery   = 2 * time.Second        // PROTOCOL.md §7.2
 	countSpacing = 200 * time.Millisecond // between counts for ended streams: many small ones share a receipt
-	lastCount    = 2 * time.Second        // a draining session's wait for its last receipt
+	lastCount    = 2 * time.Second        // an ending session's wait for its last receipt
+	lastSpacing  = 20 * time.Millisecond  // between the counts that ask for it
 
 	settleEvery  = 15 * time.Second // receipts to the hub: cumulative, so the latest is enough
+	lastSettle   = 3 * time.Second  // at the end
 	accountEvery = time.Minute      // points for the dashboard
 	saveEvery    = 5 * time.Second  // journals to disk
 
@@ -87,8 +89,8 @@ func (s *session) streamEnded() {
 	}
 }
 
-// settleLast holds the end of a draining session's stream back until its bytes are signed for, or for a moment: when
-// the last stream has gone the session closes, and what is unsigned then is lost.
+// settleLast waits a moment until all that was carried is signed for. It follows the last stream of a session: what is
+// unsigned when the session closes is lost to this edge.
 func (s *session) settleLast(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lastCount)
 	defer cancel()
@@ -96,11 +98,11 @@ func (s *session) settleLast(ctx context.Context) {
 		if s.countOnce() != nil {
 			return
 		}
-		sleep(ctx, countSpacing/4)
+		sleep(ctx, lastSpacing)
 	}
 }
 
-// keepBooks hands receipts to the hub, asks what it owes, and writes the journals, until ctx ends; then once more.
+// keepBooks hands receipts to the hub, asks what it owes, and writes the journals, until ctx ends.
 func (e *Edge) keepBooks(ctx context.Context) error {
 	settle, account, save := time.NewTicker(settleEvery), time.NewTicker(accountEvery), time.NewTicker(saveEvery)
 	defer settle.Stop()
@@ -118,10 +120,14 @@ func (e *Edge) keepBooks(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCount)
+	return nil
+}
+
+// settleAtEnd hands in what the last streams left. What the hub does not take now it gets at the next start.
+func (e *Edge) settleAtEnd(ctx context.Context) {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSettle)
 	defer cancel()
 	e.settleOnce(last)
-	return nil
 }
 
 // settleOnce submits what the hub has not confirmed and forgets what it has. Failures wait for the next time: receipts

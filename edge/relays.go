@@ -39,6 +39,7 @@ type link struct {
 	poked  chan struct{} // a status is to be sent
 
 	mu      sync.Mutex
+	session *session // with an open channel; nil in between
 	up      bool
 	since   time.Time
 	region  string
@@ -51,6 +52,18 @@ func (l *link) poke() {
 	case l.poked <- struct{}{}:
 	default: // one is due already
 	}
+}
+
+func (l *link) setSession(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.session = s
+}
+
+func (l *link) current() *session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session
 }
 
 func (l *link) setUp(now time.Time, region string) {
@@ -183,18 +196,28 @@ func (e *Edge) setRelays(ctx context.Context, want []Relay) {
 		}
 	}
 	e.mu.Unlock()
+	var ending sync.WaitGroup
 	for _, l := range gone {
-		l.cancel()
+		ending.Go(func() { l.stop(context.WithoutCancel(ctx)) })
 	}
-	for _, l := range gone {
-		<-l.done
+	ending.Wait()
+}
+
+// stop ends the link's session in good order, and the link.
+func (l *link) stop(ctx context.Context) {
+	if s := l.current(); s != nil {
+		if err := s.leave(ctx, "the edge is leaving", stopPatience); err != nil {
+			s.edge.cfg.Log.Debug("a session was gone before it could end well", "relay", l.relay.ID)
+		}
 	}
+	l.cancel()
+	<-l.done
 }
 
 // startLink runs a tunnel.Client for one relay until the link is cancelled. A socket carries one session: the first
 // link has the one from Config, if there is one, the others make their own.
 func (e *Edge) startLink(ctx context.Context, r Relay, first bool) *link {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a link ends by stop, in good order
 	l := &link{relay: r, cancel: cancel, done: make(chan struct{}), poked: make(chan struct{}, 1)}
 	var socket net.PacketConn
 	if first {

@@ -49,8 +49,6 @@ func (s *session) serve(ctx context.Context, conn *tunnel.Stream) {
 	}
 	if err != nil {
 		s.refuse(conn, open, err)
-	} else if s.tunnel.Draining() {
-		s.settleLast(ctx)
 	}
 }
 

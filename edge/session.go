@@ -26,6 +26,7 @@ const (
 	sessionLife   = 45 * time.Minute
 	sessionSpread = 10 * time.Minute
 	drainPatience = 5 * time.Minute
+	stopPatience  = 10 * time.Second // for running streams when the edge stops
 )
 
 // session is one tunnel to one relay with its channel of account.
@@ -47,6 +48,8 @@ func (e *Edge) serveSession(ctx context.Context, l *link, t *tunnel.Session, _ w
 	if err := s.openChannel(ctx); err != nil {
 		return fmt.Errorf("open channel with relay %s: %w", s.relay, err)
 	}
+	l.setSession(s)
+	defer l.setSession(nil)
 	loops, ctx := errgroup.WithContext(ctx)
 	loops.Go(func() error { return s.hear(ctx) })
 	loops.Go(func() error { return s.accept(ctx) })
@@ -214,15 +217,25 @@ func (s *session) age(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := s.tunnel.Drain(wire.Draining, "a new session follows"); err != nil {
-		return err
-	}
-	patience, cancel := context.WithTimeout(ctx, drainPatience)
-	defer cancel()
-	if err := s.tunnel.Wait(patience); err != nil && patience.Err() == nil {
+	if err := s.leave(ctx, "a new session follows", drainPatience); err != nil {
 		return err
 	}
 	return errSessionOver
+}
+
+// leave says goodbye to the relay, lets running streams finish within patience, and waits for their receipt. The error
+// is that of a session that has gone.
+func (s *session) leave(ctx context.Context, why string, patience time.Duration) error {
+	if err := s.tunnel.Drain(wire.Draining, why); err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := s.tunnel.Wait(waiting); err != nil && waiting.Err() == nil {
+		return err
+	}
+	s.settleLast(ctx)
+	return nil
 }
 
 // byeError is the reason in a relay's Bye.
