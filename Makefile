@@ -53,7 +53,7 @@ cross: ## Build for linux, darwin and windows, amd64 and arm64
 	done
 
 sdk: ## Run the stock Firecrawl SDK against a sandbox (needs node and npm)
-	$(GO) test -run TestFirecrawlSDK -v ./internal/testnet/
+	$(GO) test -run TestFirecrawlSDKScrapesAndCrawls -v ./internal/testnet/
 
 clean: ## Remove what the other targets made
 	rm -rf $(BIN) dist bench.txt

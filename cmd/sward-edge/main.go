@@ -1,0 +1,35 @@
+// Command sward-edge is the home agent alone: small, without the index and the SQL database of the hub.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"sward/edge/agent"
+)
+
+// version is set by the release build.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{
+		Use:           "sward-edge",
+		Short:         "Lend this machine's line to the Sward network, under your own rules",
+		Long:          "sward-edge lends this machine's Internet line to the Sward network, under your own rules.\n\nStart with: sward-edge init",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(agent.Commands(version)...)
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "sward-edge:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sward/accounting"
+	"sward/edge"
+	"sward/internal/daemon"
+	"sward/internal/hub"
+	"sward/internal/identity"
+)
+
+// hubFile is hub.yaml. Flags override it.
+type hubFile struct {
+	Network   string        `yaml:"network"`
+	Internal  string        `yaml:"internal"`
+	API       string        `yaml:"api"`
+	Search    string        `yaml:"search"`
+	Debug     string        `yaml:"debug"`
+	Delay     time.Duration `yaml:"delay"`
+	AuditRate float64       `yaml:"audit_rate"`
+	Log       string        `yaml:"log"`
+	LogFormat string        `yaml:"log_format"`
+}
+
+func defaultHubFile() hubFile {
+	return hubFile{
+		Network: "main", Internal: "127.0.0.1:7400", API: "127.0.0.1:7401", Search: "127.0.0.1:7402", Debug: "127.0.0.1:7403",
+		Delay: time.Second, AuditRate: 0.02, Log: "info", LogFormat: "text",
+	}
+}
+
+func hubCommand() *cobra.Command {
+	var dir string
+	file := defaultHubFile()
+	cmd := &cobra.Command{
+		Use:   "hub",
+		Short: "Run the hub: accounts, ledger, crawl API and search",
+		Long:  "Run the hub: partner and owner accounts, grants, the ledger, the crawl API, the web index and its search.\n\nSettings come from DIR/hub.yaml, if it is there, and from flags, which win.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := loadUnder(cmd, filepath.Join(dir, "hub.yaml"), &file); err != nil {
+				return err
+			}
+			return runHub(cmd, dir, file)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "dir", "hub", "directory of the hub's state")
+	f.StringVar(&file.Network, "network", file.Network, "name of the network, part of every signature")
+	f.StringVar(&file.Internal, "internal", file.Internal, "address for relays, edges and operators (mutual TLS)")
+	f.StringVar(&file.API, "api", file.API, "address of the crawl API")
+	f.StringVar(&file.Search, "search", file.Search, "address of search")
+	f.StringVar(&file.Debug, "debug", file.Debug, "loopback address of metrics and pprof")
+	f.DurationVar(&file.Delay, "delay", file.Delay, "least time between two requests to one crawled host")
+	f.Float64Var(&file.AuditRate, "audit-rate", file.AuditRate, "share of crawled pages fetched again by a second road")
+	f.StringVar(&file.Log, "log", file.Log, "log level: debug, info, warn, error")
+	f.StringVar(&file.LogFormat, "log-format", file.LogFormat, "log format: text, json")
+	return cmd
+}
+
+func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
+	ctx := cmd.Context()
+	log, err := daemon.Logger(cmd.ErrOrStderr(), file.Log, file.LogFormat)
+	if err != nil {
+		return err
+	}
+	key, err := identity.LoadOrCreateKey(filepath.Join(dir, "key"))
+	if err != nil {
+		return err
+	}
+	cfg := hub.Config{
+		Dir: dir, Key: key, Network: file.Network, Consents: []accounting.Hash{edge.ConsentHash()}, Log: log,
+		Delay: file.Delay, AuditRate: file.AuditRate,
+	}
+	var listeners listeners
+	defer func() { err = errors.Join(err, listeners.close()) }()
+	cfg.Internal, cfg.API, cfg.Search = listeners.open(ctx, file.Internal), listeners.open(ctx, file.API), listeners.open(ctx, file.Search)
+	debug := listeners.open(ctx, file.Debug)
+	if listeners.failed != nil {
+		return listeners.failed
+	}
+	h, err := hub.Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	if err := writeHubAddress(dir, hubAddress{Internal: cfg.Internal.Addr().String(), Network: file.Network, Hub: key.ID()}); err != nil {
+		return err
+	}
+	log.Info("hub is up", "hub", key.ID().String(), "network", file.Network, "internal", cfg.Internal.Addr().String(),
+		"api", cfg.API.Addr().String(), "search", cfg.Search.Addr().String())
+	return daemon.Run(ctx, log, append(h.Workers(), daemon.Debug(debug, registry(h.Metrics())))...)
+}
+
+// hubAddress is DIR/hub.json: where the operator's commands find the running hub.
+type hubAddress struct {
+	Internal string      `json:"internal"`
+	Network  string      `json:"network"`
+	Hub      identity.ID `json:"hub"`
+}
+
+func writeHubAddress(dir string, a hubAddress) error {
+	data, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return daemon.WriteFile(filepath.Join(dir, "hub.json"), append(data, '\n'), 0o600)
+}
+
+func readHubAddress(dir string) (a hubAddress, err error) {
+	name := filepath.Join(dir, "hub.json")
+	data, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return a, fmt.Errorf("%s is missing: has the hub with this directory been started?", name)
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &a)
+	}
+	return a, err
+}
+
+// listeners opens several and keeps the first failure.
+type listeners struct {
+	all    []net.Listener
+	failed error
+}
+
+func (ls *listeners) open(ctx context.Context, address string) net.Listener {
+	if ls.failed != nil {
+		return nil
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		ls.failed = err
+		return nil
+	}
+	ls.all = append(ls.all, l)
+	return l
+}
+
+func (ls *listeners) close() error {
+	for _, l := range ls.all {
+		l.Close() // its server has closed it before, unless starting failed
+	}
+	return nil
+}
+
+// registry has the role's collectors and those of the Go runtime and the process.
+func registry(all []prometheus.Collector) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(all...)
+	return r
+}
+
+// loadUnder reads a config file under the flags that were set: what the file says yields to a flag, and replaces a
+// default. A missing file is no file.
+func loadUnder(cmd *cobra.Command, path string, into any) error {
+	set := map[string]string{}
+	cmd.Flags().Visit(func(f *pflag.Flag) { set[f.Name] = f.Value.String() })
+	if err := daemon.LoadConfig(path, into); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for name, value := range set {
+		if err := cmd.Flags().Set(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}

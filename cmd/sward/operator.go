@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"sward/accounting"
+	"sward/internal/identity"
+	"sward/policy"
+)
+
+// withHub calls do with a client that speaks to the running hub as its operator, by the hub's own key.
+func withHub(ctx context.Context, dir string, do func(context.Context, *accounting.Client) error) error {
+	at, err := readHubAddress(dir)
+	if err != nil {
+		return err
+	}
+	key, err := identity.LoadKey(filepath.Join(dir, "key"))
+	if err != nil {
+		return err
+	}
+	client := &accounting.Client{Addr: at.Internal, Network: at.Network, Hub: at.Hub, Key: key}
+	defer client.Close()
+	return do(ctx, client)
+}
+
+func idCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "id",
+		Short: "Print the identity of the role in a directory, making its key if there is none",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			key, err := identity.LoadOrCreateKey(filepath.Join(dir, "key"))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), key.ID())
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "hub", "directory of the role's state")
+	return cmd
+}
+
+func admitCommand() *cobra.Command {
+	var dir, region string
+	cmd := &cobra.Command{
+		Use:   "admit RELAY-ID",
+		Short: "Let a relay into the network",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := identity.ParseID(args[0])
+			if err != nil {
+				return err
+			}
+			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
+				return hub.AdmitRelay(ctx, accounting.RelayInfo{ID: id, Region: region})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "hub", "directory of the running hub")
+	cmd.Flags().StringVar(&region, "region", "", "where the relay stands, for the directory")
+	return cmd
+}
+
+func partnerCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{Use: "partner", Short: "Partners' accounts: add, credit, usage"}
+	cmd.PersistentFlags().StringVar(&dir, "dir", "hub", "directory of the running hub")
+
+	var purpose string
+	add := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Open an account and print its key, this once",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := policy.ParsePurpose(purpose)
+			if err != nil {
+				return fmt.Errorf("--purpose %q is not one of %v", purpose, policy.Purposes())
+			}
+			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
+				key, err := hub.AddPartner(ctx, args[0], p.Code())
+				if err == nil {
+					fmt.Fprintln(cmd.OutOrStdout(), key)
+				}
+				return err
+			})
+		},
+	}
+	add.Flags().StringVar(&purpose, "purpose", "", fmt.Sprintf("what the partner's traffic is for: one of %v", policy.Purposes()))
+	if err := add.MarkFlagRequired("purpose"); err != nil {
+		panic(err) // the flag is defined in the line above
+	}
+
+	credit := &cobra.Command{
+		Use:     "credit NAME SIZE",
+		Short:   "Add prepaid bytes to an account, at today's price",
+		Example: "  sward partner credit acme 10GiB",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var size policy.Size
+			if err := size.UnmarshalText([]byte(args[1])); err != nil {
+				return err
+			}
+			if size <= 0 {
+				return fmt.Errorf("%s is not a credit", args[1])
+			}
+			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
+				if err := hub.Credit(ctx, args[0], uint64(size)); err != nil {
+					return err
+				}
+				return printUsage(ctx, cmd, hub, args[0])
+			})
+		},
+	}
+
+	usage := &cobra.Command{
+		Use:   "usage NAME",
+		Short: "Show an account: balance, reserves, use by day",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
+				return printUsage(ctx, cmd, hub, args[0])
+			})
+		},
+	}
+	cmd.AddCommand(add, credit, usage)
+	return cmd
+}
+
+func printUsage(ctx context.Context, cmd *cobra.Command, hub *accounting.Client, name string) error {
+	u, err := hub.Usage(ctx, name)
+	if err != nil {
+		return err
+	}
+	purpose, _ := policy.PurposeByCode(u.Purpose)
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+	fmt.Fprintf(w, "partner\t%s (%s)\n", u.Name, purpose)
+	fmt.Fprintf(w, "balance\t%s points, about %s\n", u.Balance, size(u.Bytes))
+	fmt.Fprintf(w, "reserved\t%s points in %d grants\n", u.Reserved, len(u.Grants))
+	fmt.Fprintf(w, "used\t%s up, %s down, %s points\n", size(u.Up), size(u.Down), u.Charged)
+	for _, day := range u.Days {
+		fmt.Fprintf(w, "%s\t%s up, %s down, %s points\n", day.Day, size(day.Up), size(day.Down), day.Micro)
+	}
+	return w.Flush()
+}
+
+func ownerCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{Use: "owner", Short: "Owners of lines"}
+	invite := &cobra.Command{
+		Use:   "invite",
+		Short: "Issue a consent code for one edge, to be given to the owner of the line",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
+				invite, err := hub.Invite(ctx)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), invite.Code)
+				fmt.Fprintf(cmd.ErrOrStderr(), "good once, until %s: sward-edge init --consent-code %s\n", invite.Expires.Format("2006-01-02 15:04 MST"), invite.Code)
+				return nil
+			})
+		},
+	}
+	cmd.PersistentFlags().StringVar(&dir, "dir", "hub", "directory of the running hub")
+	cmd.AddCommand(invite)
+	return cmd
+}
+
+func auditCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "audit DIR",
+		Short: "Replay the books from their files and say whether every number follows from signatures",
+		Long: `Replay a hub's books (HUB-DIR/books) offline: every signature, every rule, every balance, and each row of the ledger.
+
+Exit code 0 means that every number follows from signatures. Otherwise the first record at fault is named.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			report, err := accounting.Audit(cmd.Context(), args[0])
+			if err != nil {
+				return fmt.Errorf("audit %s: %w", args[0], err)
+			}
+			fmt.Fprint(cmd.OutOrStdout(), report)
+			return nil
+		},
+	}
+}

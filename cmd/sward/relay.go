@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"sward/accounting"
+	"sward/internal/daemon"
+	"sward/internal/identity"
+	"sward/relay"
+)
+
+// relayFile is relay.yaml. Flags override it.
+type relayFile struct {
+	Network   string      `yaml:"network"`
+	Hub       string      `yaml:"hub"`
+	HubID     identity.ID `yaml:"hub_id"`
+	Tunnel    string      `yaml:"tunnel"`
+	Proxy     string      `yaml:"proxy"`
+	Advertise string      `yaml:"advertise"`
+	Region    string      `yaml:"region"`
+	Debug     string      `yaml:"debug"`
+	Log       string      `yaml:"log"`
+	LogFormat string      `yaml:"log_format"`
+}
+
+func relayCommand() *cobra.Command {
+	var dir, hubID string
+	file := relayFile{
+		Network: "main", Tunnel: "0.0.0.0:7443", Proxy: "127.0.0.1:7480", Debug: "127.0.0.1:7483", Log: "info", LogFormat: "text",
+	}
+	cmd := &cobra.Command{
+		Use:   "relay",
+		Short: "Run a relay: tunnels for edges, the proxy door for partners",
+		Long:  "Run a relay: it keeps edges' tunnels, is the partners' proxy door, meters, and co-signs receipts.\n\nSettings come from DIR/relay.yaml, if it is there, and from flags, which win. The hub must have admitted this relay's\nidentity (sward admit).",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := loadUnder(cmd, filepath.Join(dir, "relay.yaml"), &file); err != nil {
+				return err
+			}
+			if hubID != "" {
+				id, err := identity.ParseID(hubID)
+				if err != nil {
+					return fmt.Errorf("--hub-id: %w", err)
+				}
+				file.HubID = id
+			}
+			return runRelay(cmd, dir, file)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "dir", "relay", "directory of the relay's state")
+	f.StringVar(&file.Network, "network", file.Network, "name of the network, part of every signature")
+	f.StringVar(&file.Hub, "hub", file.Hub, "host:port of the hub's internal address")
+	f.StringVar(&hubID, "hub-id", "", "the hub's identity, pinned")
+	f.StringVar(&file.Tunnel, "tunnel", file.Tunnel, "UDP address for edges' tunnels")
+	f.StringVar(&file.Proxy, "proxy", file.Proxy, "TCP address of the partners' door")
+	f.StringVar(&file.Advertise, "advertise", file.Advertise, "host at which edges and partners reach this relay (default: as listened)")
+	f.StringVar(&file.Region, "region", file.Region, "where this relay stands, for the directory")
+	f.StringVar(&file.Debug, "debug", file.Debug, "loopback address of metrics and pprof")
+	f.StringVar(&file.Log, "log", file.Log, "log level: debug, info, warn, error")
+	f.StringVar(&file.LogFormat, "log-format", file.LogFormat, "log format: text, json")
+	return cmd
+}
+
+func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
+	ctx := cmd.Context()
+	log, err := daemon.Logger(cmd.ErrOrStderr(), file.Log, file.LogFormat)
+	if err != nil {
+		return err
+	}
+	if file.Hub == "" || file.HubID.IsZero() {
+		return errors.New("no hub: give --hub and --hub-id, or hub and hub_id in relay.yaml")
+	}
+	key, err := identity.LoadOrCreateKey(filepath.Join(dir, "key"))
+	if err != nil {
+		return err
+	}
+	var config net.ListenConfig
+	udp, err := config.ListenPacket(ctx, "udp", file.Tunnel)
+	if err != nil {
+		return err
+	}
+	defer udp.Close()
+	var listeners listeners
+	defer func() { err = errors.Join(err, listeners.close()) }()
+	door, debug := listeners.open(ctx, file.Proxy), listeners.open(ctx, file.Debug)
+	if listeners.failed != nil {
+		return listeners.failed
+	}
+	hub := &accounting.Client{Addr: file.Hub, Network: file.Network, Hub: file.HubID, Key: key}
+	defer hub.Close()
+	r, err := relay.New(relay.Config{
+		Key: key, Network: file.Network, PacketConn: udp, Listener: door, Dir: filepath.Join(dir, "spool"), Region: file.Region,
+		Tunnel: advertised(file.Advertise, udp.LocalAddr()), Proxy: advertised(file.Advertise, door.Addr()),
+		Hub: hub, HubID: file.HubID, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("relay is up", "relay", key.ID().String(), "network", file.Network, "tunnel", udp.LocalAddr().String(), "proxy", door.Addr().String())
+	return daemon.Run(ctx, log, daemon.Worker{Name: "relay", Run: r.Run}, daemon.Debug(debug, registry(r.Metrics())))
+}
+
+// advertised is at with the host by which others know it.
+func advertised(host string, at net.Addr) string {
+	if host == "" {
+		return at.String()
+	}
+	_, port, err := net.SplitHostPort(at.String())
+	if err != nil {
+		return at.String()
+	}
+	return net.JoinHostPort(host, port)
+}
