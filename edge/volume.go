@@ -28,11 +28,12 @@ type volume struct {
 	path  string
 	clock func() time.Time
 
-	mu     sync.Mutex
-	state  policy.Volume // as on disk: every lease counted as used
-	held   int64         // of the current lease, not reserved by anybody
-	epoch  int           // counts leases' periods: a reservation returns only to its own
-	closed bool
+	mu      sync.Mutex
+	state   policy.Volume // as on disk: every lease counted as used
+	held    int64         // of the current lease, not reserved by anybody
+	dayEnds time.Time     // when the lease's period is over; looked at for each piece, so not as text
+	epoch   int           // counts leases' periods: a reservation returns only to its own
+	closed  bool
 }
 
 // errVolumeClosed: the edge is stopping.
@@ -68,7 +69,7 @@ func (v *volume) reserve(limit int) (n, epoch int, err error) {
 		return 0, 0, errVolumeClosed
 	}
 	now := v.clock()
-	if next := v.state.At(now); next.Day != v.state.Day {
+	if !now.Before(v.dayEnds) {
 		// The old day's rest stays with the old day: a lease must not be spent in another period.
 		v.held = 0
 		v.epoch++
@@ -81,11 +82,17 @@ func (v *volume) reserve(limit int) (n, epoch int, err error) {
 		if err := v.store(next); err != nil {
 			return 0, 0, err
 		}
-		v.held = got
+		v.held, v.dayEnds = got, midnightAfter(now)
 	}
 	n = int(min(int64(limit), v.held))
 	v.held -= int64(n)
 	return n, v.epoch, nil
+}
+
+// midnightAfter is the start of the next day on t's own calendar, also where that is not 24 hours away.
+func midnightAfter(t time.Time) time.Time {
+	y, m, d := t.Date()
+	return time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
 }
 
 // giveBack returns what was reserved and did not move.
