@@ -8,8 +8,8 @@ import (
 
 	"sward/accounting"
 	"sward/internal/splice"
-	"sward/internal/tunnel"
 	"sward/internal/wire"
+	"sward/policy"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // conn is one stream through an edge, metered. A tunnelled connection is joined to the partner's by Join; plain HTTP
 // reads and writes it directly.
 type conn struct {
-	*tunnel.Stream
+	stream
 	relay *Relay
 	edge  *edge
 	meter *accounting.Meter
@@ -57,7 +57,7 @@ func (c *conn) Join(ctx context.Context, client net.Conn) error {
 		c.mu.Unlock()
 		c.countDelivered()
 	}}
-	result := splice.Join(ctx, client, c.Stream, up, down, idleLimit)
+	result := splice.Join(ctx, client, c.stream, up, down, idleLimit)
 	c.linger()
 	return result.Err
 }
@@ -85,7 +85,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := c.Stream.Read(p[:allowed])
+	n, err := c.stream.Read(p[:allowed])
 	c.flow.Down(n)
 	c.grant.settle(allowed, n)
 	return n, err
@@ -101,7 +101,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		if err != nil {
 			return sent, err
 		}
-		n, err := c.Stream.Write(p[sent : sent+allowed])
+		n, err := c.stream.Write(p[sent : sent+allowed])
 		c.movedUp(allowed, n)
 		if sent += n; err != nil || sent == len(p) {
 			return sent, err
@@ -131,7 +131,7 @@ func (c *conn) linger() {
 
 // Close ends the stream and its account: the edge is told how much of what it sent was delivered.
 func (c *conn) Close() error {
-	err := c.Stream.Close()
+	err := c.stream.Close()
 	c.once.Do(func() {
 		done := c.flow.Close()
 		if sendErr := c.edge.session.Send(done); sendErr != nil {
@@ -176,16 +176,19 @@ func (r *Relay) openOn(ctx context.Context, e *edge, g *grant, open wire.Open) (
 		return nil, err
 	}
 	open.Grant = signed.Bytes()
-	stream, _, err := e.session.Open(ctx, open)
+	st, _, err := e.session.Open(ctx, open)
 	if err != nil {
 		g.leave(r.cfg.Clock())
 		return nil, err
 	}
-	flow, err := meter.Flow(stream.ID(), g.id)
+	flow, err := meter.Flow(st.ID(), g.id)
 	if err != nil {
-		stream.Reset()
+		st.Reset()
 		g.leave(r.cfg.Clock())
 		return nil, wire.Errorf(wire.EdgeGone, "%v", err)
 	}
-	return &conn{Stream: stream, relay: r, edge: e, meter: meter, grant: g, flow: flow}, nil
+	if e.class == classExtension {
+		st = &screen{stream: st, ctx: r.ctx, resolve: r.cfg.Resolve, gate: policy.Gate{Network: r.cfg.Peers}}
+	}
+	return &conn{stream: st, relay: r, edge: e, meter: meter, grant: g, flow: flow}, nil
 }

@@ -6,17 +6,17 @@ import (
 
 	"sward/accounting"
 	"sward/internal/identity"
-	"sward/internal/tunnel"
 	"sward/internal/wire"
 )
 
 // maxEdges bounds the table: at 64 KiB of memory for an idle edge this is what one relay of 1 GiB can keep.
 const maxEdges = 16384
 
-// edge is one connected edge. Its session and identity never change; the rest is under mu.
+// edge is one connected edge. Its session, identity and class never change; the rest is under mu.
 type edge struct {
 	id      identity.ID
-	session *tunnel.Session
+	session session
+	class   uint16
 	limit   int // streams, the smaller of what both sides allow
 
 	mu      sync.Mutex
@@ -35,6 +35,7 @@ func (e *edge) candidate() Candidate {
 	ready := e.meter != nil && !e.session.Draining()
 	return Candidate{
 		ID: e.id, Apps: e.apps, Paused: e.paused || !ready, Room: e.room, Streams: e.streams, Limit: e.limit,
+		Class: e.class,
 	}
 }
 

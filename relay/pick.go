@@ -22,6 +22,7 @@ type Candidate struct {
 	Room    uint64 // bytes that the owner's caps still allow
 	Streams int    // open now
 	Limit   int    // streams the owner allows
+	Class   uint16 // kind of edge: a browser only fetches
 }
 
 // minRoom is the least room with which an edge is offered a stream: less would end in a refusal or a stump.
@@ -29,6 +30,9 @@ const minRoom = 64 << 10
 
 // eligible reports whether c may be offered a stream at all.
 func (c Candidate) eligible(w Want) bool {
+	if c.Class == classExtension && w.App != wire.AppCrawl {
+		return false
+	}
 	if c.Paused || !c.Apps.Has(w.App) || c.Room < minRoom || c.Streams >= c.Limit {
 		return false
 	}

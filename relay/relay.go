@@ -55,11 +55,13 @@ type Config struct {
 	Network    string         // name in every signature: "main", "sandbox", …
 	PacketConn net.PacketConn // UDP, for tunnels
 	Listener   net.Listener   // TCP, the partners' door
+	Nodes      net.Listener   // edges in browsers, by WebSocket; nil lets none in. TLS is the listener's, or a proxy's before it
 	Tunnel     string         // host:port at which edges reach PacketConn
 	Proxy      string         // host:port at which partners reach Listener
 	Region     string
-	Ports      []uint16     // targets' ports that partners may use; default 80 and 443
-	Peers      []netip.Addr // addresses of the network itself: nobody is connected to them
+	Ports      []uint16                                                     // targets' ports that partners may use; default 80 and 443
+	Peers      []netip.Addr                                                 // addresses of the network itself: nobody is connected to them
+	Resolve    func(ctx context.Context, name string) ([]netip.Addr, error) // for what browsers fetch; default: the system's servers
 	Hub        Hub
 	HubID      identity.ID
 	Dir        string // receipts on their way to the hub
@@ -70,6 +72,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if len(c.Ports) == 0 {
 		c.Ports = []uint16{80, 443}
+	}
+	if c.Resolve == nil {
+		c.Resolve = defaultResolve
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -158,6 +163,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	cancel()
 	sessions, upkeep := new(errgroup.Group), new(errgroup.Group)
 	sessions.Go(func() error { return r.accept(lasting, listener) })
+	if r.cfg.Nodes != nil {
+		sessions.Go(func() error { return r.serveNodes(ctx, lasting) })
+	}
 	upkeep.Go(func() error { r.every(lasting, settleEvery, r.settleOnce); return nil })
 	upkeep.Go(func() error { r.every(lasting, beatEvery, r.beatOnce); return nil })
 	upkeep.Go(func() error {
@@ -185,7 +193,7 @@ func (r *Relay) accept(ctx context.Context, l *tunnel.Listener) error {
 			}
 			return err
 		}
-		sessions.Go(func() { r.serve(ctx, s, hello) })
+		sessions.Go(func() { r.serve(ctx, agentLine{s}, hello, classAgent) })
 	}
 }
 

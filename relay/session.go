@@ -8,7 +8,6 @@ import (
 
 	"sward/accounting"
 	"sward/internal/identity"
-	"sward/internal/tunnel"
 	"sward/internal/wire"
 )
 
@@ -28,12 +27,12 @@ const (
 )
 
 // serve greets a session and runs it to its end.
-func (r *Relay) serve(ctx context.Context, s *tunnel.Session, hello wire.Hello) {
-	if err := r.admit(s, hello); err != nil {
+func (r *Relay) serve(ctx context.Context, s session, hello wire.Hello, class uint16) {
+	if err := r.admit(s, hello, class); err != nil {
 		s.Refuse(wire.CodeOf(err), detail(err))
 		return
 	}
-	window, step := r.trust(s.Peer())
+	window, step := r.trust(s.Peer(), class)
 	welcome := wire.Welcome{
 		Version: wire.Version, Clock: r.cfg.Clock().UnixMilli(), Streams: hello.Streams,
 		Step: step, Window: window, Region: r.cfg.Region,
@@ -42,10 +41,10 @@ func (r *Relay) serve(ctx context.Context, s *tunnel.Session, hello wire.Hello) 
 		return
 	}
 	var err error
-	if hello.Role == wire.RoleHub {
-		err = r.serveHub(ctx, s)
+	if line, agent := s.(agentLine); agent && hello.Role == wire.RoleHub {
+		err = r.serveHub(ctx, line.Session)
 	} else {
-		err = r.serveEdge(ctx, s, hello, window, step)
+		err = r.serveEdge(ctx, s, hello, class, window, step)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.cfg.Log.Debug("session ended", "peer", s.Peer(), "err", err)
@@ -54,7 +53,7 @@ func (r *Relay) serve(ctx context.Context, s *tunnel.Session, hello wire.Hello) 
 }
 
 // admit refuses who may not be here, cheapest reason first.
-func (r *Relay) admit(s *tunnel.Session, h wire.Hello) error {
+func (r *Relay) admit(s session, h wire.Hello, class uint16) error {
 	skew := r.cfg.Clock().Sub(time.UnixMilli(h.Clock)).Abs()
 	switch {
 	case h.Version != wire.Version:
@@ -65,6 +64,8 @@ func (r *Relay) admit(s *tunnel.Session, h wire.Hello) error {
 		return wire.Errorf(wire.ClockSkew, "your clock is %s off: set it by NTP", skew.Round(time.Second))
 	case h.Role == wire.RoleHub && s.Peer() != r.cfg.HubID:
 		return wire.Errorf(wire.AuthFailed, "this is not the hub's identity")
+	case h.Role == wire.RoleHub && class != classAgent:
+		return wire.Errorf(wire.Binding, "a hub is no browser")
 	case h.Role == wire.RoleEdge && !r.consents(h.Consent):
 		return wire.Errorf(wire.NoConsent, "the consent text has changed: run sward-edge init again")
 	case h.Role != wire.RoleHub && h.Role != wire.RoleEdge:
@@ -74,9 +75,9 @@ func (r *Relay) admit(s *tunnel.Session, h wire.Hello) error {
 }
 
 // serveEdge keeps an edge in the table while its session lasts, and answers its control frames.
-func (r *Relay) serveEdge(ctx context.Context, s *tunnel.Session, hello wire.Hello, window, step uint32) error {
+func (r *Relay) serveEdge(ctx context.Context, s session, hello wire.Hello, class uint16, window, step uint32) error {
 	e := &edge{
-		id: s.Peer(), session: s, limit: int(max(hello.Streams, 1)), apps: hello.Apps, live: map[*conn]struct{}{},
+		id: s.Peer(), session: s, class: class, limit: int(max(hello.Streams, 1)), apps: hello.Apps, live: map[*conn]struct{}{},
 	}
 	if err := r.edges.add(e); err != nil {
 		return err
@@ -96,6 +97,9 @@ func (r *Relay) serveEdge(ctx context.Context, s *tunnel.Session, hello wire.Hel
 			err = with(wire.ParseChannelAsk, body, func(m wire.ChannelAsk) error {
 				if offered != nil {
 					return wire.Errorf(wire.ProtocolError, "a session has one channel")
+				}
+				if m.Class != class {
+					return wire.Errorf(wire.Binding, "this session is of class %d, not %d", class, m.Class)
 				}
 				offered, err = r.offerChannel(s, m, window, step)
 				return err
@@ -128,11 +132,15 @@ func (r *Relay) forget(e *edge) {
 	}
 }
 
-// trust is the window and step that the history of an edge on this relay allows.
-func (r *Relay) trust(id identity.ID) (window, step uint32) {
+// trust is the window and step that the history of an edge on this relay allows. A browser has no history: it keeps the
+// window of a beginner, and that is also what bounds the bytes under way on its line.
+func (r *Relay) trust(id identity.ID, class uint16) (window, step uint32) {
 	r.historyMu.Lock()
 	defer r.historyMu.Unlock()
 	w := min(max(r.history[id]/trustShare, newWindow), accounting.MaxWindow)
+	if class == classExtension {
+		w = newWindow
+	}
 	return uint32(w), uint32(min(max(w/stepsWindow, accounting.MinStep), accounting.MaxStep))
 }
 
@@ -162,7 +170,7 @@ type offer struct {
 	key     identity.Key
 }
 
-func (r *Relay) offerChannel(s *tunnel.Session, ask wire.ChannelAsk, window, step uint32) (*offer, error) {
+func (r *Relay) offerChannel(s session, ask wire.ChannelAsk, window, step uint32) (*offer, error) {
 	key, err := identity.NewKey()
 	if err != nil {
 		return nil, err
