@@ -133,6 +133,10 @@ func (b *batch) patience() time.Duration {
 // so at most one unread body a stream is held.
 func (b *batch) arrive(ctx context.Context, a arrival) {
 	b.arrived[a.Index] = true
+	if a.edge != "" && a.Status != 0 && !b.c.cfg.Verify(a.edge, a.Attest, a.Sig) {
+		b.tampered(ctx, a)
+		return
+	}
 	b.patient = max(b.patient, min(a.CrawlDelay, longestDelay))
 	b.pause = max(b.pause, min(a.RetryAfter, maxBackoff))
 	switch {
@@ -142,10 +146,6 @@ func (b *batch) arrive(ctx context.Context, a arrival) {
 		b.trouble = wire.TargetClosed
 	case a.Code == wire.OK:
 		b.reached = true
-	}
-	if a.edge != "" && a.Status != 0 && !b.c.cfg.Verify(a.edge, a.Attest, a.Sig) {
-		b.tampered(ctx, a)
-		return
 	}
 	if a.edge != "" && a.Code == wire.OK && a.item.kind == kindPage && !busyStatus(a.Status) && b.sampled(len(a.Body)) {
 		b.audits = append(b.audits, a) // after the stream: two requests at a time would be rude
