@@ -233,10 +233,10 @@ func (b *Book) EdgeAccount(ctx context.Context, edge identity.ID) (EdgeAccount, 
 	defer b.mu.Unlock()
 	a := EdgeAccount{Edge: edge, Points: b.state.ledger.balances[edgeAccount(edge)]}
 	if row := b.state.edges[edge]; row != nil {
-		a.Bytes, a.Registered, a.Suspended = row.bytes, row.consented != 0, row.suspended
+		a.Registered, a.Suspended = row.consented != 0, row.suspended
 	}
-	_, days, err := b.store.usage(ctx, edgeAccount(edge))
-	a.Days = days
+	total, days, err := b.store.usage(ctx, edgeAccount(edge))
+	a.Bytes, a.Days = total.Up+total.Down, days
 	return a, err
 }
 

@@ -296,3 +296,37 @@ func TestAuditForgivesOnlyWhatACrashLeaves(t *testing.T) {
 		t.Error("Audit forgives the loss of a record that the ledger has seen")
 	}
 }
+
+// A hub goes on settling while somebody audits its book.
+func TestAuditOfABookThatIsBeingWritten(t *testing.T) {
+	n := newTown(t)
+	g := n.grant(gib)
+	s := n.session(n.edge)
+	stop, done := make(chan struct{}), make(chan error, 1)
+	var receipts []SignedReceipt
+	for i := range uint64(2000) {
+		receipts = append(receipts, s.receipt(Tally{Grant: g.ID, Down: (i + 1) * 1000, Streams: 1}))
+	}
+	go func() {
+		for _, r := range receipts {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			if _, err := n.book.Settle(t.Context(), n.relay.ID(), []SignedChannel{s.channel}, []SignedReceipt{r}); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for range 5 {
+		if report, err := Audit(t.Context(), n.cfg.Dir); err != nil || !report.Live {
+			t.Errorf("Audit = live %t, %v; want true, nil", report.Live, err)
+		}
+	}
+	close(stop)
+	n.must(<-done)
+}

@@ -16,8 +16,8 @@ const (
 	minGrant = 64 << 10
 	// maxPartnerGrants bounds the live grants of a partner: one or two at each relay it uses.
 	maxPartnerGrants = 1024
-	// maxGrantChannels bounds the edges that can claim bytes on one grant. A busy partner meets a few hundred an hour.
-	maxGrantChannels = 4096
+	// maxGrantChannels bounds the channels that can claim bytes on one grant in its day, reconnecting edges included.
+	maxGrantChannels = 1 << 16
 	defaultGrantLife = 30 * time.Minute
 )
 

@@ -1,11 +1,11 @@
 package accounting
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math"
 
 	"sward/internal/identity"
 )
@@ -15,8 +15,8 @@ const (
 	// with thousands of channels sends in one go.
 	maxSettlement      = 4 << 20
 	maxSettlementItems = 16384
-	// maxLiveChannels bounds the channels in memory, at about 300 bytes each: those of the last two days.
-	maxLiveChannels = 4 << 20
+	// maxLiveChannels bounds the channels in memory, at about half a KiB each: those of the last two days.
+	maxLiveChannels = 1 << 20
 )
 
 // Settle takes channels and their receipts from either side of them, and credits each channel with its greatest receipt,
@@ -60,6 +60,9 @@ type candidate[T any] struct {
 func (s *settlement) refuse(id ChannelID, err error) {
 	name := ErrField
 	errors.As(err, &name)
+	if name == ErrUnknownChannel && s.refused[id] != "" {
+		return // the channel itself was refused, and that says why
+	}
 	s.refused[id] = name
 }
 
@@ -94,6 +97,8 @@ func (s *settlement) screen(channels []SignedChannel, receipts []SignedReceipt) 
 			err = ErrConsent
 		case unsigned(c.EdgeSig) || unsigned(c.RelaySig):
 			err = ErrHalfSigned
+		case !bytes.Equal(c.Body, c.Append(nil)):
+			err = ErrBody
 		}
 		if err != nil {
 			s.refuse(id, err)
@@ -116,7 +121,11 @@ func (s *settlement) screen(channels []SignedChannel, receipts []SignedReceipt) 
 			s.refuse(r.Channel, ErrSubmitter)
 			continue
 		}
-		hash := r.Hash()
+		if !bytes.Equal(r.Body, r.Append(nil)) {
+			s.refuse(r.Channel, ErrBody)
+			continue
+		}
+		hash := sha256.Sum256(r.Body)
 		if !fresh {
 			err := b.state.checkReceipt(&r, hash, now)
 			if errors.Is(err, errStale) {
@@ -154,7 +163,7 @@ func (s *settlement) verify() {
 		all = append(all, live.signatures(&r.record)...)
 		r.count = len(all) - r.first
 	}
-	valid := identity.VerifyBatch(s.b.cfg.Network, all)
+	valid := verifyAll(s.b.cfg.Network, all)
 	good := func(first, count int) bool {
 		for _, v := range valid[first : first+count] {
 			if !v {
@@ -260,64 +269,4 @@ func (s *settlement) take(w *writer, r candidate[SignedReceipt]) error {
 	}
 	b.cfg.Log.Warn("a channel contradicts itself", "rule", s.refused[r.channel], "channel", r.channel, "serial", r.record.Serial)
 	return w.event(&evidenceEvent{Rule: s.refused[r.channel], Receipt: r.record.Bytes()})
-}
-
-// A settlement travels as: n u32 × (length u16 | signed channel) | n u32 × (length u16 | signed receipt).
-
-func appendBatch(b []byte, channels []SignedChannel, receipts []SignedReceipt) ([]byte, error) {
-	var long bool
-	record := func(r []byte) {
-		long = long || len(r) > math.MaxUint16
-		b = binary.BigEndian.AppendUint16(b, uint16(len(r)))
-		b = append(b, r...)
-	}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(channels)))
-	for _, c := range channels {
-		record(c.Bytes())
-	}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(receipts)))
-	for _, r := range receipts {
-		record(r.Bytes())
-	}
-	if long || len(b) > maxSettlement || len(channels)+len(receipts) > maxSettlementItems {
-		return nil, fmt.Errorf("settlement of %d bytes: more than %d: %w", len(b), maxSettlement, ErrLength)
-	}
-	return b, nil
-}
-
-func parseBatch(b []byte) (channels []SignedChannel, receipts []SignedReceipt, err error) {
-	if channels, b, err = parseRecords(b, ParseSignedChannel); err != nil {
-		return nil, nil, err
-	}
-	if receipts, b, err = parseRecords(b, ParseSignedReceipt); err != nil {
-		return nil, nil, err
-	}
-	if len(b) > 0 {
-		return nil, nil, fmt.Errorf("settlement: trailing bytes: %w", ErrLength)
-	}
-	return channels, receipts, nil
-}
-
-func parseRecords[T any](b []byte, parse func([]byte) (T, error)) (all []T, rest []byte, err error) {
-	short := fmt.Errorf("settlement: ends early: %w", ErrLength)
-	if len(b) < 4 {
-		return nil, nil, short
-	}
-	n := binary.BigEndian.Uint32(b)
-	b = b[4:]
-	if n > maxSettlementItems {
-		return nil, nil, fmt.Errorf("settlement: %d records: %w", n, ErrLength)
-	}
-	for range n {
-		if len(b) < 2 || len(b)-2 < int(binary.BigEndian.Uint16(b)) {
-			return nil, nil, short
-		}
-		length := int(binary.BigEndian.Uint16(b))
-		one, err := parse(b[2 : 2+length])
-		if err != nil {
-			return nil, nil, fmt.Errorf("settlement: record %d: %w", len(all), err)
-		}
-		all, b = append(all, one), b[2+length:]
-	}
-	return all, b, nil
 }

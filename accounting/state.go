@@ -159,12 +159,11 @@ type edgeRow struct {
 	text      string // id as text, which is dear to make
 	consent   Hash   // of the terms, when registered with a code
 	consented int64  // Unix milliseconds; 0 if never
-	bytes     uint64 // paid for
 	suspended string
 }
 
 func (e *edgeRow) values() []any {
-	return []any{e.text, e.consent[:], e.consented, int64(e.bytes), e.suspended}
+	return []any{e.text, e.consent[:], e.consented, e.suspended}
 }
 
 type relayRow struct {
