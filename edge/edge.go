@@ -2,8 +2,8 @@
 // owner everything it did.
 //
 // An edge sits behind a home router and is never dialled. It keeps a tunnel to a few relays and serves the streams
-// they open. The walk of one stream, from the relay to the target, is the order of these files: session.go (a tunnel
-// and its channel of account) → serve.go (who pays, may it run now) → dial.go (the rules, one resolve, the address gate,
+// they open. The walk of one stream, from the relay to the target, is the order of these files: relays.go and link.go
+// (whom to call) → session.go and channel.go (a tunnel and its channel of account) → serve.go (who pays, may it run now) → dial.go (the rules, one resolve, the address gate,
 // the dial) → meter.go (each byte waits for the receipt window, the owner's rate, the caps and the grant) → receipts.go
 // (both sides sign what was delivered). A crawl takes the same walk, with crawler/fetch between serve and dial.
 //
@@ -15,6 +15,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -22,8 +23,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -80,8 +79,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if client, ok := c.Hub.(*accounting.Client); ok && c.HubID.IsZero() {
-		c.HubID, c.HubAddr = client.Hub, client.Addr
+	if client, ok := c.Hub.(*accounting.Client); ok {
+		if c.HubID.IsZero() {
+			c.HubID = client.Hub
+		}
+		c.HubAddr = cmp.Or(c.HubAddr, client.Addr)
 	}
 	if c.Streams == 0 {
 		c.Streams = DefaultFileConfig().Streams
@@ -124,15 +126,6 @@ type Edge struct {
 	mu     sync.Mutex
 	relays map[identity.ID]*link
 	points pointsSeen
-}
-
-// state is what an edge keeps on disk.
-type state struct {
-	volume   *volume
-	pause    *pause
-	refusals *refusals
-	activity *activity
-	spool    *accounting.Spool
 }
 
 // pointsSeen is the hub's last word on what it owes, and what it has not been told yet.
@@ -207,44 +200,6 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	err = workers.Wait()
 	e.settleAtEnd(ctx)
 	return err
-}
-
-// open reads the state directory.
-func (e *Edge) open() error {
-	if err := os.MkdirAll(e.cfg.Dir, 0o700); err != nil {
-		return fmt.Errorf("edge: %w", err)
-	}
-	var err error
-	if e.volume, err = openVolume(filepath.Join(e.cfg.Dir, volumeFile), e.cfg.Caps, e.cfg.Clock); err != nil {
-		return fmt.Errorf("edge: %w", err)
-	}
-	if e.pause, err = openPause(e.cfg.Dir, e.cfg.Clock); err != nil {
-		return fmt.Errorf("edge: %w", err)
-	}
-	e.refusals, e.activity = openRefusals(e.cfg.Dir), openActivity(e.cfg.Dir)
-	if e.spool, err = accounting.OpenSpool(filepath.Join(e.cfg.Dir, spoolDir), e.cfg.Network); err != nil {
-		return fmt.Errorf("edge: %w", err)
-	}
-	close(e.opened)
-	return nil
-}
-
-// isOpen tells whether Run has read the state directory.
-func (e *Edge) isOpen() bool {
-	select {
-	case <-e.opened:
-		return true
-	default:
-		return false
-	}
-}
-
-// errNotRunning answers what only a running edge can do.
-var errNotRunning = errors.New("the edge is not running")
-
-// close writes what is still to be written. It follows the last stream.
-func (e *Edge) close() error {
-	return errors.Join(e.volume.close(), e.refusals.save(), e.activity.save(), e.spool.Close())
 }
 
 // ID names the edge.

@@ -6,8 +6,6 @@ import (
 	"html/template"
 	"net/http"
 	"time"
-
-	"sward/policy"
 )
 
 //go:embed page
@@ -44,5 +42,5 @@ func humanSize(n int64) string {
 	case n >= 1e3:
 		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 	}
-	return policy.Size(n).String()
+	return fmt.Sprintf("%d B", n)
 }

@@ -14,10 +14,9 @@ import (
 )
 
 const (
-	maxRefusals    = 100 // kept for the owner to read
-	refusalsFile   = "refusals.json"
-	refusalDays    = 31 // days of counts
-	refusalsPeriod = 5 * time.Second
+	maxRefusals  = 100 // kept for the owner to read
+	refusalsFile = "refusals.json"
+	refusalDays  = 31 // days of counts
 )
 
 // Refusal is one request that the edge turned down. It says what kind of target it was and not which one: the

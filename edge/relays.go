@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"sward/internal/identity"
-	"sward/internal/tunnel"
 	"sward/internal/wire"
 )
 
@@ -30,79 +28,6 @@ const (
 	// maxHostAddrs bounds the addresses kept out of reach for one of the network's own hosts.
 	maxHostAddrs = 16
 )
-
-// link is the tunnel to one relay, up or not.
-type link struct {
-	relay  Relay
-	cancel context.CancelFunc
-	done   chan struct{}
-	poked  chan struct{} // a status is to be sent
-
-	mu      sync.Mutex
-	session *session // with an open channel; nil in between
-	up      bool
-	since   time.Time
-	region  string
-	problem string
-}
-
-// poke asks for a status to be sent soon.
-func (l *link) poke() {
-	select {
-	case l.poked <- struct{}{}:
-	default: // one is due already
-	}
-}
-
-func (l *link) setSession(s *session) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.session = s
-}
-
-func (l *link) current() *session {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.session
-}
-
-func (l *link) setUp(now time.Time, region string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.up, l.since, l.region, l.problem = true, now, region, ""
-}
-
-func (l *link) setDown(why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.up, l.problem = false, problemOf(why)
-}
-
-// problemOf says in words for the owner why there is no tunnel.
-func problemOf(err error) string {
-	told, ok := errors.AsType[*wire.Error](err)
-	switch {
-	case ok && told.Code == wire.Draining:
-		return "a new tunnel is on its way"
-	case ok && told.Code != wire.OK:
-		return told.Code.Meaning()
-	case errors.Is(err, identity.ErrWrongPeer):
-		return "somebody else answers at this address"
-	case err == nil, errors.Is(err, context.Canceled):
-		return ""
-	}
-	return "the relay does not answer"
-}
-
-func (l *link) status() RelayStatus {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := RelayStatus{ID: l.relay.ID, Addr: l.relay.Addr, Region: l.region, Connected: l.up, Problem: l.problem}
-	if l.up {
-		s.Since = l.since
-	}
-	return s
-}
 
 // keepRelays waits for the owner's agreement and then keeps a tunnel to each relay of the list, which it reads again
 // from time to time.
@@ -181,7 +106,9 @@ func chooseRelays(edge identity.ID, all []Relay) []Relay {
 // setRelays starts and stops links until there is one for each relay of the list, and keeps their addresses out of
 // every stream's reach.
 func (e *Edge) setRelays(ctx context.Context, want []Relay) {
-	e.gate.setNetwork(e.networkAddrs(ctx, want))
+	if len(want) > 0 { // at the end, what still runs stays away from them as before
+		e.gate.setNetwork(e.networkAddrs(ctx, want))
+	}
 	e.mu.Lock()
 	var gone []*link
 	for id, l := range e.relays {
@@ -190,65 +117,19 @@ func (e *Edge) setRelays(ctx context.Context, want []Relay) {
 			delete(e.relays, id)
 		}
 	}
-	for _, r := range want {
-		if e.relays[r.ID] == nil {
-			e.relays[r.ID] = e.startLink(ctx, r, len(e.relays) == 0)
-		}
-	}
 	e.mu.Unlock()
 	var ending sync.WaitGroup
 	for _, l := range gone {
 		ending.Go(func() { l.stop(context.WithoutCancel(ctx)) })
 	}
-	ending.Wait()
-}
-
-// stop ends the link's session in good order, and the link.
-func (l *link) stop(ctx context.Context) {
-	if s := l.current(); s != nil {
-		if err := s.leave(ctx, "the edge is leaving", stopPatience); err != nil {
-			s.edge.cfg.Log.Debug("a session was gone before it could end well", "relay", l.relay.ID)
+	ending.Wait() // before the next ones start: one of them may take over the socket
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range want {
+		if e.relays[r.ID] == nil {
+			e.relays[r.ID] = e.startLink(ctx, r, len(e.relays) == 0)
 		}
 	}
-	l.cancel()
-	<-l.done
-}
-
-// startLink runs a tunnel.Client for one relay until the link is cancelled. A socket carries one session: the first
-// link has the one from Config, if there is one, the others make their own.
-func (e *Edge) startLink(ctx context.Context, r Relay, first bool) *link {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a link ends by stop, in good order
-	l := &link{relay: r, cancel: cancel, done: make(chan struct{}), poked: make(chan struct{}, 1)}
-	var socket net.PacketConn
-	if first {
-		socket = e.cfg.PacketConn
-	}
-	client, err := tunnel.NewClient(tunnel.ClientConfig{
-		Dial: func(ctx context.Context) (*tunnel.Session, wire.Welcome, error) {
-			s, welcome, err := tunnel.Dial(ctx, e.tunnelConfig(), socket, r.Addr, r.ID, e.hello())
-			if err != nil {
-				l.setDown(err)
-			}
-			return s, welcome, err
-		},
-		Serve: func(ctx context.Context, s *tunnel.Session, welcome wire.Welcome) error {
-			l.setUp(e.cfg.Clock(), welcome.Region)
-			err := e.serveSession(ctx, l, s, welcome)
-			l.setDown(err)
-			return err
-		},
-		Log: e.cfg.Log,
-	})
-	go func() {
-		defer close(l.done)
-		if err == nil {
-			err = client.Run(ctx)
-		}
-		if err != nil {
-			e.cfg.Log.Error("a relay is given up", "relay", r.ID, "err", err)
-		}
-	}()
-	return l
 }
 
 // connected is how many tunnels are up.

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"sward/internal/splice"
@@ -24,7 +25,7 @@ func (s *session) serve(ctx context.Context, conn *tunnel.Stream) {
 	stop := context.AfterFunc(ctx, conn.Reset)
 	open, err := readOpen(conn)
 	if stop(); err != nil {
-		conn.Reset()
+		conn.Cut(wire.ProtocolError)
 		return
 	}
 	ctx, leave, err := s.edge.live.enter(ctx)
@@ -158,7 +159,7 @@ func (s *session) refuse(conn *tunnel.Stream, open wire.Open, err error) {
 	}
 	answer := wire.Opened{Code: code, Edge: e.ID()}
 	if told := (*wire.Error)(nil); errors.As(err, &told) {
-		answer.Detail = told.Detail[:min(len(told.Detail), wire.MaxDetail)]
+		answer.Detail = strings.ToValidUTF8(told.Detail[:min(len(told.Detail), wire.MaxDetail)], "")
 	}
 	if wire.Write(conn, answer) != nil {
 		conn.Reset()

@@ -62,7 +62,7 @@ func (g Gate) checkOurs(a netip.Addr) error {
 			return denied("dest_self", "%s is this machine", a)
 		}
 		if own.IsValid() && own.Masked().Contains(a) {
-			return denied("dest_self_prefix", "%s is on this machine's own network %s", a, own.Masked())
+			return denied("dest_self_prefix", "%s is on this machine's own network", a) // whose size is nobody's business
 		}
 	}
 	for _, n := range g.Network {
