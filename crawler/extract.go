@@ -20,7 +20,8 @@ const (
 	maxPageBytes  = 16 << 20        // bytes of a page before and after decoding
 	maxNodes      = 150_000         // tags and texts; a book of 1 MB in one page has 30 000
 	maxLinks      = 5_000           // addresses kept from one page
-	extractBudget = 2 * time.Second // wall time; an honest page of 200 KB takes 20 ms
+	extractBudget = 2 * time.Second // wall time, if nothing else is asked for; an honest page of 200 KB takes 20 ms
+	longestBudget = 20 * time.Second
 	maxHeadings   = 100
 	maxMetaText   = 1 << 10 // bytes of a title, description, heading or other one-line fact
 )
@@ -72,9 +73,10 @@ func (o ExtractOptions) withDefaults() ExtractOptions {
 	if o.MaxLinks <= 0 || o.MaxLinks > maxLinks {
 		o.MaxLinks = maxLinks
 	}
-	if o.Budget <= 0 || o.Budget > extractBudget {
+	if o.Budget <= 0 {
 		o.Budget = extractBudget
 	}
+	o.Budget = min(o.Budget, longestBudget)
 	return o
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode"
@@ -325,6 +326,34 @@ func TestDeepPageKeepsItsTextAndLinks(t *testing.T) {
 	if x.Title != "Deep" || !strings.Contains(x.Plain, "text") || !strings.Contains(x.Plain, "after") || len(x.Links) != 1 || len(x.Headings) != 1 {
 		t.Errorf("got %q %q %q %q", x.Title, x.Plain, x.Links, x.Headings)
 	}
+}
+
+func TestManyPagesAreReadAtOnce(t *testing.T) {
+	sources := make(map[string]string)
+	want := make(map[string]Text)
+	for _, name := range []string{"article", "product", "hostile"} {
+		source, err := os.ReadFile(filepath.Join("testdata/extract", name+".html"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources[name] = string(source)
+		want[name] = extractHTML(t, string(source), ExtractOptions{MainOnly: true})
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		for name, source := range sources {
+			group.Go(func() {
+				got, err := Extract(t.Context(), []byte(source), "text/html", mustURL(t, "https://site.example/dir/page.html"), ExtractOptions{MainOnly: true})
+				if err != nil && !errors.Is(err, ErrExtractBudget) {
+					t.Errorf("%s: %v", name, err)
+				}
+				if err == nil && !cmp.Equal(want[name], got) {
+					t.Errorf("%s reads differently beside others:\n%s", name, cmp.Diff(want[name], got))
+				}
+			})
+		}
+	}
+	group.Wait()
 }
 
 func TestTooLargePageIsRefused(t *testing.T) {

@@ -166,23 +166,6 @@ func isNeverShown(n *html.Node) bool {
 	return false
 }
 
-// following returns the next node of root in document order; after returns it skipping n's insides.
-func following(n, root *html.Node) *html.Node {
-	if n.FirstChild != nil {
-		return n.FirstChild
-	}
-	return after(n, root)
-}
-
-func after(n, root *html.Node) *html.Node {
-	for ; n != nil && n != root; n = n.Parent {
-		if n.NextSibling != nil {
-			return n.NextSibling
-		}
-	}
-	return nil
-}
-
 func hasAttr(n *html.Node, name string) bool {
 	for _, a := range n.Attr {
 		if a.Key == name {

@@ -32,6 +32,10 @@ var trackingParameters = map[string]bool{
 // trackingPrefixes are families of such parameters.
 var trackingPrefixes = []string{"utm_", "hsa_", "pk_", "mtm_", "piwik_", "matomo_"}
 
+// urlParser reads addresses as browsers do, but for a lone percent sign, which it encodes: the standard
+// library, which will dial them, refuses it.
+var urlParser = whatwg.NewParser(whatwg.WithPercentEncodeSinglePercentSign())
+
 // Canonicalise returns the one spelling of an address under which a page is queued, fetched and
 // stored: parsed as a browser parses it (WHATWG URL), relative to base where base is given, without
 // fragment, default port and tracking parameters. Anything but http and https, an address with
@@ -41,8 +45,8 @@ func Canonicalise(raw string, base *url.URL) (string, error) {
 	var from *whatwg.Url
 	if base != nil {
 		var err error
-		if from, err = whatwg.Parse(base.String()); err != nil {
-			return "", fmt.Errorf("%w: base: %v", ErrNotCrawlable, err)
+		if from, err = urlParser.Parse(base.String()); err != nil {
+			return "", fmt.Errorf("%w: its base is malformed", ErrNotCrawlable)
 		}
 	}
 	return canonicalise(raw, from)
@@ -52,13 +56,13 @@ func canonicalise(raw string, base *whatwg.Url) (string, error) {
 	if len(raw) > 2*MaxURL { // too long even when the fragment and the tracking parameters have gone
 		return "", fmt.Errorf("%w: %d bytes, at most %d", ErrNotCrawlable, len(raw), MaxURL)
 	}
-	parse := whatwg.Parse
+	parse := urlParser.Parse
 	if base != nil {
 		parse = base.Parse
 	}
 	u, err := parse(raw)
 	if err != nil {
-		return "", fmt.Errorf("%w: %v", ErrNotCrawlable, err)
+		return "", fmt.Errorf("%w: it is malformed", ErrNotCrawlable) // the cause would quote it
 	}
 	switch {
 	case u.Scheme() != "http" && u.Scheme() != "https":
@@ -72,6 +76,9 @@ func canonicalise(raw string, base *whatwg.Url) (string, error) {
 	address := withoutTracking(u.Href(withoutFragment))
 	if len(address) > MaxURL {
 		return "", fmt.Errorf("%w: %d bytes, at most %d", ErrNotCrawlable, len(address), MaxURL)
+	}
+	if _, err := url.Parse(address); err != nil {
+		return "", fmt.Errorf("%w: it is malformed", ErrNotCrawlable)
 	}
 	return address, nil
 }
@@ -139,7 +146,7 @@ type linkSet struct {
 func newLinkSet(base *url.URL, limit int) *linkSet {
 	set := &linkSet{limit: limit, seen: make(map[string]bool)}
 	if base != nil {
-		set.base, _ = whatwg.Parse(base.String()) // a base that does not parse resolves nothing
+		set.base, _ = urlParser.Parse(base.String()) // a base that does not parse resolves nothing
 	}
 	return set
 }

@@ -78,10 +78,21 @@ func (c *countingReader) ReadByte() (byte, error) {
 	return b, err
 }
 
-// readRecord reads the single record of a member, to the member's end.
+// readRecord reads the single record of a member, to the member's end: only a member that ends well
+// is looked at, so that a torn one is never taken for a malformed one.
 func readRecord(member io.Reader) (Record, error) {
-	in := bufio.NewReader(io.LimitReader(member, maxWARCHeader+maxWARCBlock))
-	text := textproto.NewReader(in)
+	whole, err := io.ReadAll(io.LimitReader(member, maxWARCHeader+maxWARCBlock+1))
+	if err != nil {
+		return Record{}, err
+	}
+	if len(whole) > maxWARCHeader+maxWARCBlock {
+		return Record{}, fmt.Errorf("%w: more than %d bytes", ErrWARC, maxWARCHeader+maxWARCBlock)
+	}
+	head, rest, found := bytes.Cut(whole, []byte("\r\n\r\n"))
+	if !found || len(head) > maxWARCHeader {
+		return Record{}, fmt.Errorf("%w: its fields have no end", ErrWARC)
+	}
+	text := textproto.NewReader(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"))))
 	version, err := text.ReadLine()
 	if err != nil {
 		return Record{}, err
@@ -91,15 +102,11 @@ func readRecord(member io.Reader) (Record, error) {
 	}
 	fields, err := text.ReadMIMEHeader()
 	if err != nil {
-		return Record{}, err
+		return Record{}, fmt.Errorf("%w: %v", ErrWARC, err)
 	}
 	length, err := strconv.ParseInt(fields.Get("Content-Length"), 10, 64)
 	if err != nil || length < 0 || length > maxWARCBlock {
 		return Record{}, fmt.Errorf("%w: Content-Length %.20q", ErrWARC, fields.Get("Content-Length"))
-	}
-	rest, err := io.ReadAll(in)
-	if err != nil {
-		return Record{}, err
 	}
 	block, found := bytes.CutSuffix(rest, []byte("\r\n\r\n"))
 	if !found || int64(len(block)) != length {
