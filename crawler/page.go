@@ -141,10 +141,15 @@ func (c *Crawler) acceptable(o *outcome, a arrival) bool {
 // extract reads the text, decides what may be done with it, archives the exchange and makes the
 // document.
 func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival, at *url.URL) {
-	options := o.job.order.Scrape
-	t, err := Extract(ctx, a.Body, a.contentType(), at, ExtractOptions{
-		MainOnly: options.mainOnly(), IncludeTags: options.IncludeTags, ExcludeTags: options.ExcludeTags,
-	})
+	order := o.job.order.Scrape
+	options := ExtractOptions{MainOnly: order.mainOnly(), IncludeTags: order.IncludeTags, ExcludeTags: order.ExcludeTags}
+	t, err := Extract(ctx, a.Body, a.contentType(), at, options)
+	if errors.Is(err, ErrExtractBudget) {
+		// A book in one page, or a busy machine: the whole page costs a quarter of finding its main content, and a page
+		// with too much in it is better than none.
+		options.MainOnly, options.Budget = false, longestBudget
+		t, err = Extract(ctx, a.Body, a.contentType(), at, options)
+	}
 	if err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the answer could not be read as a page"
 		if errors.Is(err, ErrNotText) {
