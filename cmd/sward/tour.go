@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -25,6 +26,9 @@ const (
 	crawlPoll  = 200 * time.Millisecond
 	crawlLimit = 10 * time.Minute // for a site of thousands of pages on two slow cores
 	settleWait = 20 * time.Second // for the last receipts to be signed, sent and booked
+
+	wantQueries  = 3
+	shortestWord = 5 // letters of a word worth searching for
 )
 
 // tour does what the three kinds of user do, through the same doors, and says what it sees.
@@ -177,11 +181,11 @@ func (t *tour) crawled(ctx context.Context, s crawlStatus, took time.Duration) e
 		}
 	}
 	fmt.Fprintf(t.out, "     %d pages in %s, %d failed, %d left alone because robots.txt asks so\n",
-		s.Completed, took.Round(100*time.Millisecond), len(failures.Errors), len(failures.RobotsBlocked))
+		s.Completed, took.Round(100*time.Millisecond), len(failures.Errors)-len(failures.RobotsBlocked), len(failures.RobotsBlocked))
 	return nil
 }
 
-// queriesFromTitles takes the longest word of three crawled titles.
+// queriesFromTitles takes a word from each of three crawled titles, the one that the fewest other titles have.
 func (t *tour) queriesFromTitles(ctx context.Context, job string) error {
 	var page struct {
 		Data []struct {
@@ -193,15 +197,24 @@ func (t *tour) queriesFromTitles(ctx context.Context, job string) error {
 	if err := t.api(ctx, http.MethodGet, "/v2/crawl/"+job+"?limit=60", nil, &page); err != nil {
 		return err
 	}
-	for i := 0; i < len(page.Data) && len(t.queries) < 3; i += max(1, len(page.Data)/3) {
-		longest := ""
-		for _, word := range strings.FieldsFunc(page.Data[i].Metadata.Title, func(r rune) bool { return !unicode.IsLetter(r) }) {
-			if len(word) > len(longest) {
-				longest = word
+	titles := make([][]string, len(page.Data))
+	common := map[string]int{}
+	for i, d := range page.Data {
+		titles[i] = strings.FieldsFunc(strings.ToLower(d.Metadata.Title), func(r rune) bool { return !unicode.IsLetter(r) })
+		for _, word := range titles[i] {
+			common[word]++
+		}
+	}
+	for i := 0; i < len(titles) && len(t.queries) < wantQueries; i += max(1, len(titles)/wantQueries) {
+		best := ""
+		for _, word := range titles[i] {
+			long, rarer := len(word) >= shortestWord, best == "" || common[word] < common[best]
+			if long && rarer && !slices.Contains(t.queries, word) {
+				best = word
 			}
 		}
-		if longest != "" {
-			t.queries = append(t.queries, longest)
+		if best != "" {
+			t.queries = append(t.queries, best)
 		}
 	}
 	if len(t.queries) == 0 {
