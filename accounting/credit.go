@@ -165,7 +165,7 @@ func (s *state) charge(c *liveChannel, before charged, t Tally) (uint64, error) 
 	return paid, errors.Join(
 		s.ledger.post(reserveAccount(g.ID), -cost),
 		s.ledger.post(payee, edge),
-		s.ledger.post(relayAccount(c.relay), relay),
+		s.ledger.post(account{kindRelay, s.relays[c.relay].text}, relay),
 		s.ledger.post(feeAccount, cost-edge-relay),
 	)
 }
@@ -203,7 +203,7 @@ func (s *state) foldEvidence(p place, e *evidenceEvent) error {
 	s.suspend(c.edge, string(e.Rule))
 	if relay := s.relays[c.relay]; relay != nil {
 		relay.suspended = string(e.Rule)
-		s.put(tableRelay, c.relay.String(), relay)
+		s.put(tableRelay, relay.text, relay)
 	}
 	return nil
 }

@@ -177,18 +177,18 @@ func (s *state) foldRelay(p place, e *relayEvent) error {
 		if e.Relay.ID.IsZero() {
 			return errors.New("a relay without an id")
 		}
-		r = &relayRow{admitted: p.Time}
+		r = &relayRow{text: e.Relay.ID.String(), admitted: p.Time}
 		s.relays[e.Relay.ID] = r
 	}
 	r.RelayInfo = e.Relay
-	s.put(tableRelay, e.Relay.ID.String(), r)
+	s.put(tableRelay, r.text, r)
 	return nil
 }
 
 func (s *state) foldSuspend(e *suspendEvent) error {
 	if r := s.relays[e.Peer]; r != nil {
 		r.suspended = e.Reason
-		s.put(tableRelay, e.Peer.String(), r)
+		s.put(tableRelay, r.text, r)
 		return nil
 	}
 	if e.Peer.IsZero() {

@@ -159,7 +159,7 @@ func loadEdge(s *state, c *cells) {
 
 func loadRelay(s *state, c *cells) {
 	r := &relayRow{RelayInfo: RelayInfo{ID: c.peer(), Proxy: c.text(), Tunnel: c.text(), Region: c.text()}}
-	r.admitted, r.suspended = c.int(), c.text()
+	r.text, r.admitted, r.suspended = r.ID.String(), c.int(), c.text()
 	s.relays[r.ID] = r
 }
 

@@ -76,6 +76,16 @@ func TestSettleTakesOnlyWhatGoesOn(t *testing.T) {
 			r.EdgeSig = make([]byte, 64)
 			return r
 		}, ErrHalfSigned, 2, 1367},
+		{"nobody has signed", func(w world) SignedReceipt {
+			r := w.s.receipt(tally(w.g, 3*mib))
+			r.EdgeSig, r.RelaySig = make([]byte, 64), make([]byte, 64)
+			return r
+		}, ErrSignature, 2, 1367},
+		{"the counts are not those that were signed", func(w world) SignedReceipt {
+			r := w.s.receipt(tally(w.g, 3*mib))
+			r.Tallies[0].Down++
+			return r
+		}, ErrBody, 2, 1367},
 		{"half a fork contradicts nobody", func(w world) SignedReceipt {
 			r := w.s.last.Receipt
 			r.Time++
@@ -151,6 +161,47 @@ func TestSettleTakesOnlyWhatGoesOn(t *testing.T) {
 				t.Errorf("the edge has %d micro-points after a restart, want %d", points, c.points)
 			}
 		})
+	}
+}
+
+// Even a hub cannot file something as a proof that is none: the fold, and so every audit, refuses it.
+func TestEvidenceMustContradict(t *testing.T) {
+	n := newTown(t)
+	g := n.grant(gib / 4)
+	s := n.session(n.edge)
+	s.settle(s.receipt(Tally{Grant: g.ID, Down: 1000}))
+	r := s.last.Receipt
+	r.Time++
+	forked, half, next := s.sign(r), s.sign(r), s.receipt(Tally{Grant: g.ID, Down: 2000})
+	half.EdgeSig = make([]byte, 64)
+	for _, c := range []struct {
+		name    string
+		rule    Refusal
+		receipt SignedReceipt
+		good    bool
+	}{
+		{"half a fork", ErrFork, half, false},
+		{"a whole one as half-signed", ErrHalfSigned, forked, false},
+		{"a fork as a falling count", ErrRegression, forked, false},
+		{"a good receipt", ErrFork, next, false},
+		{"another refusal", ErrWindowClosed, forked, false},
+		{"a fork", ErrFork, forked, true},
+		{"the same fork again", ErrFork, forked, false},
+	} {
+		n.book.mu.Lock()
+		w := n.book.writeLocked()
+		n.must(w.event(&settleEvent{Submitter: n.cfg.Key.ID()}))
+		err := w.event(&evidenceEvent{Rule: c.rule, Receipt: c.receipt.Bytes()})
+		n.must(w.commit(t.Context()))
+		n.book.mu.Unlock()
+		if (err == nil) != c.good {
+			t.Errorf("%s filed as %s: %v, want good %t", c.name, c.rule, err, c.good)
+		}
+	}
+	for _, id := range []identity.ID{n.edge.ID(), n.relay.ID()} {
+		if e, r := n.book.state.edges[id], n.book.state.relays[id]; e != nil && e.suspended != "fork" || r != nil && r.suspended != "fork" {
+			t.Errorf("%s is not suspended, want both sides of a fork suspended", id)
+		}
 	}
 }
 

@@ -168,12 +168,13 @@ func (e *edgeRow) values() []any {
 
 type relayRow struct {
 	RelayInfo
+	text      string // the ID as text
 	admitted  int64
 	suspended string
 }
 
 func (r *relayRow) values() []any {
-	return []any{r.ID.String(), r.Proxy, r.Tunnel, r.Region, r.admitted, r.suspended}
+	return []any{r.text, r.Proxy, r.Tunnel, r.Region, r.admitted, r.suspended}
 }
 
 type inviteRow struct {
