@@ -105,6 +105,7 @@ type Relay struct {
 	ctx   context.Context // of Run
 	tasks sync.WaitGroup  // background work that Run waits for
 	spool *accounting.Spool
+	keep  *keeper
 }
 
 // New makes a relay; nothing happens before Run.
@@ -133,7 +134,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		return err
 	}
 	defer spool.Close()
-	r.spool = spool
+	r.spool, r.keep = spool, newKeeper(spool)
 	listener, err := tunnel.Listen(tunnel.Config{Key: r.cfg.Key, Network: r.cfg.Network, Log: r.cfg.Log}, r.cfg.PacketConn)
 	if err != nil {
 		return err
@@ -149,7 +150,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		Authorise: func(ctx context.Context, name, key string) (gateway.Account, error) {
 			return r.authorise(ctx, name, key)
 		},
-		Dial: r.dial,
+		Dial: r.dial, Refused: r.metrics.refused,
 	})
 	if err != nil {
 		return err
@@ -166,13 +167,20 @@ func (r *Relay) Run(ctx context.Context) error {
 	if r.cfg.Nodes != nil {
 		sessions.Go(func() error { return r.serveNodes(ctx, lasting) })
 	}
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	upkeep.Go(func() error {
+		err := r.keep.run(lasting)
+		fail(err)
+		return err
+	})
 	upkeep.Go(func() error { r.every(lasting, settleEvery, r.settleOnce); return nil })
 	upkeep.Go(func() error { r.every(lasting, beatEvery, r.beatOnce); return nil })
 	upkeep.Go(func() error {
 		r.every(lasting, grantIdle/4, func(ctx context.Context) error { r.releaseIdle(ctx, false); return nil })
 		return nil
 	})
-	err = door.Run(ctx)
+	err = door.Run(running)
 
 	r.leave(lasting)
 	listener.Close()
@@ -243,7 +251,7 @@ func (r *Relay) Settled() bool {
 			return false
 		}
 	}
-	return len(r.spool.Pending(1)) == 0
+	return r.keep.empty() && len(r.spool.Pending(1)) == 0
 }
 
 func (r *Relay) streams() int {

@@ -21,6 +21,9 @@ const (
 // settleOnce hands the newest receipt of each channel to the hub. Until the hub has stored them they stay in the spool,
 // over a crash too; a repetition costs nothing, since the hub takes the maximum per channel.
 func (r *Relay) settleOnce(ctx context.Context) error {
+	if err := r.keep.flush(); err != nil {
+		return err
+	}
 	_, err := r.spool.Submit(ctx, r.cfg.Hub.Settle)
 	return err
 }
