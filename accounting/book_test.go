@@ -15,6 +15,9 @@ import (
 
 const gib = 1 << 30
 
+// testPrice is one point per GiB, so that amounts in tests are short and rounding shows.
+var testPrice = Price{ID: 1, GiB: 1_000_000, Edge: 700_000, Relay: 100_000}
+
 // clock is a clock that the test moves.
 type clock struct {
 	mu  sync.Mutex
@@ -52,7 +55,7 @@ func newTown(t testing.TB) *town {
 	n := &town{t: t, clock: &clock{now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)}, owner: "acme"}
 	hub := n.newKey()
 	n.relay, n.edge = n.newKey(), n.newKey()
-	n.cfg = BookConfig{Dir: t.TempDir(), Network: "test", Key: hub, Clock: n.clock.Now}
+	n.cfg = BookConfig{Dir: t.TempDir(), Network: "test", Key: hub, Price: testPrice, Clock: n.clock.Now}
 	n.open()
 	t.Cleanup(func() { n.must(n.book.Close()) }) // a second Close does nothing
 	n.must(n.book.AdmitRelay(t.Context(), RelayInfo{ID: n.relay.ID(), Tunnel: "relay.example:443"}))

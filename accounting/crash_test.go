@@ -26,7 +26,7 @@ func crashTown(t testing.TB, dir string, round int) *town {
 	n := &town{t: t, clock: &clock{now: time.Now()}, owner: "acme"}
 	hub := n.newKey()
 	n.relay, n.edge = n.newKey(), n.newKey()
-	n.cfg = BookConfig{Dir: dir, Network: "test", Key: hub}
+	n.cfg = BookConfig{Dir: dir, Network: "test", Key: hub, Price: testPrice}
 	n.drawn += uint64(round) * 1000 // a new process has new channel keys
 	return n
 }

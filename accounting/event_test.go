@@ -16,7 +16,7 @@ var sampleEvents = []struct {
 	golden string
 }{
 	{&openedEvent{Network: "test", Hub: fill32(1)}, "2f47015217aa6ea7"},
-	{&priceEvent{Price: DefaultPrice()}, "a9e73d176d8e4cb4"},
+	{&priceEvent{Price: testPrice}, "a9e73d176d8e4cb4"},
 	{&partnerEvent{ID: fill16(2), Purpose: 3, Key: fill32(4), Name: "acme"}, "44e5fd0aee55546d"},
 	{&depositEvent{Partner: fill16(2), Bytes: 1 << 30, Price: 1, Amount: 1_000_000}, "84392d3dd784e4de"},
 	{&inviteEvent{Code: fill32(5), Expires: 6}, "858c01bb16b730b5"},

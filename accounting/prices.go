@@ -28,8 +28,10 @@ type Price struct {
 	Relay Micro  `json:"relay"` // the relay's part of it; the network keeps what is left
 }
 
-// DefaultPrice is one point per GiB, of which the edge gets 70 %, the relay 10 %.
-func DefaultPrice() Price { return Price{ID: 1, GiB: 1_000_000, Edge: 700_000, Relay: 100_000} }
+// DefaultPrice is a thousand points per GiB, of which the edge gets 70 %, the relay 10 %: a page is worth a readable number.
+func DefaultPrice() Price {
+	return Price{ID: 1, GiB: 1_000_000_000, Edge: 700_000_000, Relay: 100_000_000}
+}
 
 func (p Price) check() error {
 	switch {

@@ -313,7 +313,7 @@ func TestRoundingNeverAddsUp(t *testing.T) {
 		}
 	}
 	n.conserved()
-	price := DefaultPrice()
+	price := testPrice
 	want, err := price.split(step * count)
 	n.must(err)
 	if got := n.book.PointsOf(n.edge.ID()); got != want.edge {
@@ -384,7 +384,7 @@ func TestMoneyIsConservedUnderLoad(t *testing.T) {
 	}
 	work.Wait()
 	n.conserved()
-	want, err := DefaultPrice().split(rounds << 20)
+	want, err := testPrice.split(rounds << 20)
 	n.must(err)
 	for _, s := range sessions {
 		if got := n.book.PointsOf(s.channel.Edge); got != want.edge {
