@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -97,39 +95,9 @@ func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	if err := writeHubAddress(dir, hubAddress{Internal: cfg.Internal.Addr().String(), Network: file.Network, Hub: key.ID()}); err != nil {
-		return err
-	}
 	log.Info("hub is up", "hub", key.ID().String(), "network", file.Network, "internal", cfg.Internal.Addr().String(),
 		"api", cfg.API.Addr().String(), "search", cfg.Search.Addr().String())
 	return daemon.Run(ctx, log, append(h.Workers(), daemon.Debug(debug, registry(h.Metrics())))...)
-}
-
-// hubAddress is DIR/hub.json: where the operator's commands find the running hub.
-type hubAddress struct {
-	Internal string      `json:"internal"`
-	Network  string      `json:"network"`
-	Hub      identity.ID `json:"hub"`
-}
-
-func writeHubAddress(dir string, a hubAddress) error {
-	data, err := json.Marshal(a)
-	if err != nil {
-		return err
-	}
-	return daemon.WriteFile(filepath.Join(dir, "hub.json"), append(data, '\n'), 0o600)
-}
-
-func readHubAddress(dir string) (a hubAddress, err error) {
-	name := filepath.Join(dir, "hub.json")
-	data, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return a, fmt.Errorf("%s is missing: has the hub with this directory been started?", name)
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &a)
-	}
-	return a, err
 }
 
 // listeners opens several and keeps the first failure.

@@ -9,13 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"sward/accounting"
+	"sward/internal/hub"
 	"sward/internal/identity"
 	"sward/policy"
 )
 
 // withHub calls do with a client that speaks to the running hub as its operator, by the hub's own key.
 func withHub(ctx context.Context, dir string, do func(context.Context, *accounting.Client) error) error {
-	at, err := readHubAddress(dir)
+	at, err := hub.ReadAddress(dir)
 	if err != nil {
 		return err
 	}
@@ -58,8 +59,8 @@ func admitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
-				return hub.AdmitRelay(ctx, accounting.RelayInfo{ID: id, Region: region})
+			return withHub(cmd.Context(), dir, func(ctx context.Context, client *accounting.Client) error {
+				return client.AdmitRelay(ctx, accounting.RelayInfo{ID: id, Region: region})
 			})
 		},
 	}
@@ -83,8 +84,8 @@ func partnerCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--purpose %q is not one of %v", purpose, policy.Purposes())
 			}
-			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
-				key, err := hub.AddPartner(ctx, args[0], p.Code())
+			return withHub(cmd.Context(), dir, func(ctx context.Context, client *accounting.Client) error {
+				key, err := client.AddPartner(ctx, args[0], p.Code())
 				if err == nil {
 					fmt.Fprintln(cmd.OutOrStdout(), key)
 				}
@@ -110,11 +111,11 @@ func partnerCommand() *cobra.Command {
 			if size <= 0 {
 				return fmt.Errorf("%s is not a credit", args[1])
 			}
-			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
-				if err := hub.Credit(ctx, args[0], uint64(size)); err != nil {
+			return withHub(cmd.Context(), dir, func(ctx context.Context, client *accounting.Client) error {
+				if err := client.Credit(ctx, args[0], uint64(size)); err != nil {
 					return err
 				}
-				return printUsage(ctx, cmd, hub, args[0])
+				return printUsage(ctx, cmd, client, args[0])
 			})
 		},
 	}
@@ -124,8 +125,8 @@ func partnerCommand() *cobra.Command {
 		Short: "Show an account: balance, reserves, use by day",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
-				return printUsage(ctx, cmd, hub, args[0])
+			return withHub(cmd.Context(), dir, func(ctx context.Context, client *accounting.Client) error {
+				return printUsage(ctx, cmd, client, args[0])
 			})
 		},
 	}
@@ -133,8 +134,8 @@ func partnerCommand() *cobra.Command {
 	return cmd
 }
 
-func printUsage(ctx context.Context, cmd *cobra.Command, hub *accounting.Client, name string) error {
-	u, err := hub.Usage(ctx, name)
+func printUsage(ctx context.Context, cmd *cobra.Command, client *accounting.Client, name string) error {
+	u, err := client.Usage(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -158,8 +159,8 @@ func ownerCommand() *cobra.Command {
 		Short: "Issue a consent code for one edge, to be given to the owner of the line",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withHub(cmd.Context(), dir, func(ctx context.Context, hub *accounting.Client) error {
-				invite, err := hub.Invite(ctx)
+			return withHub(cmd.Context(), dir, func(ctx context.Context, client *accounting.Client) error {
+				invite, err := client.Invite(ctx)
 				if err != nil {
 					return err
 				}

@@ -93,7 +93,7 @@ func Open(cfg Config) (h *Hub, err error) {
 	if err != nil {
 		return h, fmt.Errorf("open crawler: %w", err)
 	}
-	return h, nil
+	return h, writeAddress(cfg.Dir, Address{Internal: cfg.Internal.Addr().String(), Network: cfg.Network, Hub: cfg.Key.ID()})
 }
 
 // Close closes what Open opened, last first.
