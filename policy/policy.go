@@ -77,13 +77,13 @@ func (p *Policy) Check(r Request) error {
 	if r.Target.Host.IsZero() {
 		return denied("bad_host", "no host")
 	}
-	if err := p.checkPort(r.Target.Port); err != nil {
-		return err
-	}
-	if a, ok := r.Target.Host.Addr(); ok {
+	if a, ok := r.Target.Host.Addr(); ok { // before the port: that it is somebody's home says more than which door
 		if err := (Gate{}).Check(a); err != nil {
 			return err
 		}
+	}
+	if err := p.checkPort(r.Target.Port); err != nil {
+		return err
 	}
 	return p.domains.check(r.Target.Host)
 }
