@@ -112,7 +112,9 @@ func (e *Edge) keepBooks(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case <-settle.C:
-			e.settleOnce(ctx)
+			if e.settleOnce(ctx) {
+				e.accountOnce(ctx) // an owner who has just earned something wants to see it
+			}
 		case <-account.C:
 			e.accountOnce(ctx)
 		case <-save.C:
@@ -132,12 +134,14 @@ func (e *Edge) settleAtEnd(ctx context.Context) {
 
 // settleOnce submits what the hub has not confirmed and forgets what it has. Failures wait for the next time: receipts
 // are cumulative and on disk.
-func (e *Edge) settleOnce(ctx context.Context) {
+func (e *Edge) settleOnce(ctx context.Context) (submitted bool) {
+	submitted = len(e.spool.Pending(1)) > 0
 	left, err := e.spool.Submit(ctx, e.cfg.Hub.Settle)
 	e.mu.Lock()
 	e.points.unsubmitted = left
 	e.mu.Unlock()
 	e.note(ctx, "receipts stay here until the hub takes them", err)
+	return submitted && err == nil
 }
 
 // accountOnce asks the hub what it owes.
