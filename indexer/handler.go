@@ -55,7 +55,7 @@ type (
 	searchAnswer struct {
 		Query   string         `json:"query"`
 		Total   int            `json:"total"`
-		Loose   bool           `json:"loose,omitempty"` // no page has all words
+		Loose   bool           `json:"loose,omitempty"` // pages have some of the words, not all
 		TookMS  float64        `json:"took_ms"`
 		Results []searchResult `json:"results"`
 	}

@@ -52,6 +52,8 @@ type Document struct {
 	Fetched  time.Time
 	Edge     string // who fetched it
 	Hash     string // of what the target sent, as the edge signed it
+
+	words int // of Text, about; set by tidy
 }
 
 // Config opens an index.
@@ -78,6 +80,8 @@ type Index struct {
 	pages  *pageStore
 	shards []*shard
 	alias  bleve.IndexAlias
+
+	lengths average // of the pages' texts
 
 	queue   chan *change
 	closing chan struct{}
@@ -108,6 +112,11 @@ func Open(c Config) (*Index, error) {
 		log: c.Log, pages: pages, alias: bleve.NewIndexAlias(),
 		queue: make(chan *change, queueLength), closing: make(chan struct{}),
 	}
+	words, count, err := pages.lengths()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open index: %w", err), x.closeStores())
+	}
+	x.lengths.add(words, count)
 	for n := range layout.Shards {
 		s, err := openShard(c.Dir, n, pages, c.Log)
 		if err != nil {
@@ -193,7 +202,7 @@ func (d *Document) tidy() error {
 	for _, h := range d.Headings[:min(len(d.Headings), maxHeadings)] {
 		headings = append(headings, strings.ReplaceAll(shorten(h, maxHeading), "\n", " "))
 	}
-	d.Headings = headings
+	d.Headings, d.words = headings, wordCount(d.Text)
 	return nil
 }
 

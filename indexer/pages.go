@@ -101,12 +101,12 @@ func (p *pageStore) begin(c *change, done *progress) (accepted []Document, remov
 
 // insert reports false for a page that was taken down.
 func (p *pageStore) insert(tx *sql.Tx, d Document) (bool, error) {
-	result, err := tx.Exec(`INSERT INTO pages SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM takedowns WHERE url = ?)
+	result, err := tx.Exec(`INSERT INTO pages SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM takedowns WHERE url = ?)
 		ON CONFLICT (url) DO UPDATE SET shard = excluded.shard, state = excluded.state, title = excluded.title,
 		headings = excluded.headings, language = excluded.language, fetched = excluded.fetched, edge = excluded.edge,
-		hash = excluded.hash, text = excluded.text`,
+		hash = excluded.hash, words = excluded.words, text = excluded.text`,
 		d.URL, shardOf(d.host(), p.shards), statePending, d.Title, strings.Join(d.Headings, "\n"), d.Language,
-		d.Fetched.UnixMilli(), d.Edge, d.Hash, p.zip.EncodeAll([]byte(d.Text), nil), d.URL)
+		d.Fetched.UnixMilli(), d.Edge, d.Hash, d.words, p.zip.EncodeAll([]byte(d.Text), nil), d.URL)
 	if err != nil {
 		return false, err
 	}
@@ -194,6 +194,15 @@ func (p *pageStore) countIndexed(shard int) (n int, err error) {
 		return 0, fmt.Errorf("count pages: %w", err)
 	}
 	return n, nil
+}
+
+// lengths returns the number of words of all pages, and of pages.
+func (p *pageStore) lengths() (words, pages float64, err error) {
+	err = p.db.QueryRow(`SELECT coalesce(sum(words), 0), count(*) FROM pages`).Scan(&words, &pages)
+	if err != nil {
+		return 0, 0, fmt.Errorf("measure pages: %w", err)
+	}
+	return words, pages, nil
 }
 
 // reindexShard marks all pages of an empty shard as pending.

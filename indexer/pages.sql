@@ -8,9 +8,10 @@ CREATE TABLE IF NOT EXISTS pages (
   fetched  INTEGER NOT NULL, -- unix milliseconds
   edge     TEXT    NOT NULL,
   hash     TEXT    NOT NULL,
+  words    INTEGER NOT NULL, -- of the text, about
   text     BLOB    NOT NULL  -- zstd
 );
-CREATE INDEX IF NOT EXISTS pages_by_state ON pages (shard, state);
+CREATE INDEX IF NOT EXISTS pages_by_state ON pages (shard, state, words);
 CREATE TABLE IF NOT EXISTS takedowns (
   url TEXT    PRIMARY KEY,
   at  INTEGER NOT NULL       -- unix milliseconds

@@ -22,6 +22,10 @@ const (
 	defaultLimit = 10
 	searchBudget = time.Second
 
+	// strictTerms is the number of words that a page must all have. More are a sentence, in which a page
+	// with every word is an accident.
+	strictTerms = 5
+
 	boostTitle    = 2.0
 	boostHeadings = 1.3
 )
@@ -37,7 +41,7 @@ type Query struct {
 type Results struct {
 	Total int // pages found, not only the ones returned
 	Took  time.Duration
-	Loose bool // no page has all words: these have some
+	Loose bool // the pages have some of the words, not all
 	Hits  []Hit
 }
 
@@ -59,8 +63,9 @@ func (e *QueryError) Error() string { return e.Message }
 // ErrSearchBudget says that the search took longer than a second and was given up.
 var ErrSearchBudget = errors.New("the search took too long")
 
-// Search finds the pages that have every word of a query, in the title, a heading or the text; if
-// there is none, the pages that have some. It fails with a *QueryError if the query is not one.
+// Search finds the pages that have every word of a query, in the title, a heading or the text. If
+// there is none, or the query is a sentence, it finds the pages that have some, those with more and
+// rarer ones first. It fails with a *QueryError if the query is not one.
 func (x *Index) Search(ctx context.Context, q Query) (Results, error) {
 	terms, err := q.terms()
 	if err != nil {
@@ -70,11 +75,11 @@ func (x *Index) Search(ctx context.Context, q Query) (Results, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, searchBudget, ErrSearchBudget)
 	defer cancel()
 
-	var out Results
-	found, err := x.find(ctx, q, query.NewConjunctionQuery(terms.queries()))
-	if err == nil && found.Total == 0 && len(terms) > 1 {
+	out := Results{Loose: len(terms) > strictTerms}
+	found, err := x.find(ctx, q, &bm25Query{terms: terms, all: !out.Loose, meanBody: x.lengths.mean()})
+	if err == nil && found.Total == 0 && !out.Loose && len(terms) > 1 {
 		out.Loose = true
-		found, err = x.find(ctx, q, query.NewDisjunctionQuery(terms.queries()))
+		found, err = x.find(ctx, q, &bm25Query{terms: terms, meanBody: x.lengths.mean()})
 	}
 	if err != nil {
 		return Results{}, err
@@ -124,7 +129,16 @@ func budgeted(ctx context.Context, err error) error {
 }
 
 // queryTerms are the different words of a query as the shards know them, in the query's order.
-type queryTerms []string
+type queryTerms []queryTerm
+
+type queryTerm struct {
+	text  string
+	times int // a word that a sentence repeats counts that much more
+}
+
+func (t queryTerms) find(text string) int {
+	return slices.IndexFunc(t, func(term queryTerm) bool { return term.text == text })
+}
 
 func (q Query) terms() (queryTerms, error) {
 	switch {
@@ -150,27 +164,11 @@ func (q Query) terms() (queryTerms, error) {
 
 func distinct(stream analysis.TokenStream) (terms queryTerms) {
 	for _, token := range stream {
-		if term := string(token.Term); !slices.Contains(terms, term) {
-			terms = append(terms, term)
+		if n := terms.find(string(token.Term)); n >= 0 {
+			terms[n].times++
+			continue
 		}
+		terms = append(terms, queryTerm{string(token.Term), 1})
 	}
 	return terms
-}
-
-// queries asks for each word in any of the fields that hold words.
-func (t queryTerms) queries() []query.Query {
-	all := make([]query.Query, 0, len(t))
-	for _, term := range t {
-		all = append(all, query.NewDisjunctionQuery([]query.Query{
-			termQuery(fieldBody, term, 1), termQuery(fieldTitle, term, boostTitle), termQuery(fieldHeadings, term, boostHeadings),
-		}))
-	}
-	return all
-}
-
-func termQuery(field, term string, boost float64) query.Query {
-	q := query.NewTermQuery(term)
-	q.SetField(field)
-	q.SetBoost(boost)
-	return q
 }

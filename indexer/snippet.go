@@ -2,7 +2,6 @@ package indexer
 
 import (
 	"html"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,7 +21,7 @@ func snippet(text string, terms queryTerms) string {
 	text = strings.ToValidUTF8(text[:min(len(text), snippetSearch)], "")
 	var matches []*analysis.Token
 	for _, token := range analyse(titles, text) {
-		if slices.Contains(terms, string(token.Term)) {
+		if terms.find(string(token.Term)) >= 0 {
 			matches = append(matches, token)
 		}
 	}

@@ -147,6 +147,7 @@ func (x *Index) commit(c *change, done *progress) error {
 	}
 	for _, d := range accepted {
 		done.indexed = append(done.indexed, d.URL)
+		x.lengths.add(float64(d.words), 1)
 	}
 	done.removed = removed
 	return nil
