@@ -40,6 +40,7 @@ var imports = map[string][]string{
 	"cmd/sward-edge":   {"edge/agent", "internal/daemon"},
 	"edge/agent":       {"accounting", "edge", "internal/daemon", "internal/identity", "internal/wire", "policy"},
 	"docs":             {},
+	"extension":        {"accounting", "crawler/fetch", "internal/identity", "policy"}, // tests that hold the JavaScript to the network
 	".":                {},
 }
 
