@@ -14,6 +14,7 @@ const (
 	pathRenew     = "/v1/relay/renew"
 	pathRelease   = "/v1/relay/release"
 	pathHeartbeat = "/v1/relay/heartbeat"
+	pathHistory   = "/v1/relay/history"
 	pathSettle    = "/v1/settle"
 	pathDirectory = "/v1/directory"
 	pathConsent   = "/v1/edge/consent"
@@ -72,6 +73,12 @@ type RelayInfo struct {
 	Proxy  string      `json:"proxy,omitempty"`
 	Tunnel string      `json:"tunnel,omitempty"`
 	Region string      `json:"region,omitempty"`
+}
+
+// History is what a relay may know of an edge before it trusts it with a window.
+type History struct {
+	Bytes     uint64 `json:"bytes"` // credited so far, on all relays
+	Suspended bool   `json:"suspended"`
 }
 
 // EdgeAccount is what the hub owes an edge's owner.
@@ -207,6 +214,9 @@ type (
 	}
 	usageCall struct {
 		Name string `json:"name"`
+	}
+	historyCall struct {
+		Edge identity.ID `json:"edge"`
 	}
 	suspendCall struct {
 		Peer   identity.ID `json:"peer"`

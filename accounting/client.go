@@ -89,6 +89,12 @@ func (c *Client) Heartbeat(ctx context.Context, h Heartbeat) (Orders, error) {
 	return answer, err
 }
 
+// History is what the hub has credited to an edge.
+func (c *Client) History(ctx context.Context, edge identity.ID) (History, error) {
+	var answer History
+	return answer, c.call(ctx, http.MethodPost, pathHistory, historyCall{Edge: edge}, &answer)
+}
+
 // Directory fetches the network's directory and checks the hub's signature on it.
 func (c *Client) Directory(ctx context.Context) (SignedDirectory, error) {
 	var raw json.RawMessage

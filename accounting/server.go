@@ -58,6 +58,10 @@ func (s *server) relayCalls() {
 	post(s, pathHeartbeat, relays, func(ctx context.Context, relay identity.ID, h Heartbeat) (Orders, error) {
 		return b.Heartbeat(ctx, relay, h)
 	})
+	post(s, pathHistory, relays, func(ctx context.Context, _ identity.ID, c historyCall) (History, error) {
+		a, err := b.EdgeAccount(ctx, c.Edge)
+		return History{Bytes: a.Bytes, Suspended: a.Suspended != ""}, err
+	})
 }
 
 // edgeCalls are those that need no role: what they do is bound to the caller's own key, or signed by two others.

@@ -81,6 +81,10 @@ func TestClientsReachTheBook(t *testing.T) {
 	if account.Points != 175_000 || account.Bytes != gib/4 || !account.Registered || len(account.Days) != 1 {
 		t.Errorf("Account = %+v, want 175000 for %d bytes on one day, registered", account, uint64(gib/4))
 	}
+	history, err := relay.History(ctx, n.edge.ID())
+	if want := (History{Bytes: gib / 4}); err != nil || history != want {
+		t.Errorf("History = %+v, %v; want %+v", history, err, want)
+	}
 	released, err := relay.Release(ctx, g.ID, []Final{{s.id, 2}})
 	if want := (Released{Closed: true, Returned: 250_000}); err != nil || released != want {
 		t.Errorf("Release = %+v, %v; want %+v", released, err, want)
@@ -119,6 +123,7 @@ func TestCallsBelongToRoles(t *testing.T) {
 		may  []*Client
 	}{
 		{"authorise", func(c *Client) error { _, err := c.Authorise(ctx, n.owner, n.key, minGrant); return err }, []*Client{relay}},
+		{"history", func(c *Client) error { _, err := c.History(ctx, n.edge.ID()); return err }, []*Client{relay}},
 		{"heartbeat", func(c *Client) error { _, err := c.Heartbeat(ctx, Heartbeat{}); return err }, []*Client{relay}},
 		{"account", func(c *Client) error { _, err := c.Account(ctx); return err }, []*Client{hub, operator, relay, edge, barred}},
 		{"partner", func(c *Client) error { _, err := c.AddPartner(ctx, "p-"+c.Key.ID().Short(), 1); return err }, []*Client{hub, operator}},

@@ -43,6 +43,8 @@ type Hub interface {
 	Renew(ctx context.Context, id accounting.GrantID, want uint64) (accounting.SignedGrant, error)
 	// Release returns the rest of a grant to the balance once its receipts are in.
 	Release(ctx context.Context, id accounting.GrantID, finals []accounting.Final) (accounting.Released, error)
+	// History tells what the hub has credited to an edge.
+	History(ctx context.Context, edge identity.ID) (accounting.History, error)
 	// Settle submits receipts with the channels they belong to.
 	Settle(ctx context.Context, channels []accounting.SignedChannel, receipts []accounting.SignedReceipt) ([]accounting.Settled, error)
 	// Heartbeat tells the hub that this relay is there, and brings what the relay must know.
@@ -96,9 +98,6 @@ type Relay struct {
 	grantsMu sync.Mutex
 	grants   map[accounting.GrantID]*grant
 
-	historyMu sync.Mutex
-	history   map[identity.ID]uint64 // bytes signed with each edge since this process started
-
 	ordersMu sync.Mutex
 	orders   accounting.Orders
 
@@ -120,7 +119,7 @@ func New(cfg Config) (*Relay, error) {
 		return nil, errors.New("relay: no hub")
 	}
 	r := &Relay{
-		cfg: cfg, edges: newTable(), grants: map[accounting.GrantID]*grant{}, history: map[identity.ID]uint64{},
+		cfg: cfg, edges: newTable(), grants: map[accounting.GrantID]*grant{},
 		accounts: accounts{all: map[[32]byte]*account{}},
 	}
 	r.metrics = newMetrics(r)

@@ -18,12 +18,13 @@ const (
 	// before this ends, and an old key is soon worthless.
 	channelLife = time.Hour
 	// newWindow is what an identity without history gets: the bytes that either side can lose to the other. It grows with
-	// what both have signed, an eighth of it, up to accounting.MaxWindow, and a receipt is due every quarter of the window.
+	// what the hub has credited to the edge, an eighth of it, up to accounting.MaxWindow, and a receipt is due every
+	// quarter of the window.
 	newWindow   = 512 << 10
 	trustShare  = 8
 	stepsWindow = 4
-	// maxHistory bounds how many edges are remembered beyond their sessions.
-	maxHistory = 65536
+	// historyWait is how long the hub may take to tell an edge's history. Without it the edge is a new one.
+	historyWait = 3 * time.Second
 )
 
 // serve greets a session and runs it to its end.
@@ -32,7 +33,7 @@ func (r *Relay) serve(ctx context.Context, s session, hello wire.Hello, class ui
 		s.Refuse(wire.CodeOf(err), detail(err))
 		return
 	}
-	window, step := r.trust(s.Peer(), class)
+	window, step := r.trust(ctx, s.Peer(), class)
 	welcome := wire.Welcome{
 		Version: wire.Version, Clock: r.cfg.Clock().UnixMilli(), Streams: hello.Streams,
 		Step: step, Window: window, Region: r.cfg.Region,
@@ -132,25 +133,17 @@ func (r *Relay) forget(e *edge) {
 	}
 }
 
-// trust is the window and step that the history of an edge on this relay allows. A browser has no history: it keeps the
-// window of a beginner, and that is also what bounds the bytes under way on its line.
-func (r *Relay) trust(id identity.ID, class uint16) (window, step uint32) {
-	r.historyMu.Lock()
-	defer r.historyMu.Unlock()
-	w := min(max(r.history[id]/trustShare, newWindow), accounting.MaxWindow)
-	if class == classExtension {
-		w = newWindow
+// trust is the window and step that an edge's history allows. A browser's node stays a new one.
+func (r *Relay) trust(ctx context.Context, id identity.ID, class uint16) (window, step uint32) {
+	w := uint64(newWindow)
+	if class == classAgent {
+		ctx, cancel := context.WithTimeout(ctx, historyWait)
+		defer cancel()
+		if history, err := r.cfg.Hub.History(ctx, id); err == nil {
+			w = min(max(history.Bytes/trustShare, newWindow), accounting.MaxWindow)
+		}
 	}
 	return uint32(w), uint32(min(max(w/stepsWindow, accounting.MinStep), accounting.MaxStep))
-}
-
-// remember adds what an edge's channel has grown by between two receipts.
-func (r *Relay) remember(id identity.ID, grown uint64) {
-	r.historyMu.Lock()
-	defer r.historyMu.Unlock()
-	if _, known := r.history[id]; known || len(r.history) < maxHistory {
-		r.history[id] += grown
-	}
 }
 
 // with parses a frame's body and hands the message on.
@@ -227,12 +220,10 @@ func (r *Relay) completeReceipt(e *edge, sign wire.ReceiptSign) error {
 	if meter == nil {
 		return wire.Errorf(wire.ProtocolError, "receipt without a channel")
 	}
-	before := meter.Last()
 	receipt, err := meter.Complete(sign)
 	if err != nil {
 		return err
 	}
-	r.remember(e.id, receipt.Up+receipt.Down-before.Up-before.Down)
 	r.metrics.receipts.Inc()
 	r.keep.put(receipt)
 	return nil
