@@ -170,8 +170,8 @@ func (u unit) remove() {
 	}
 }
 
-// isLayout tells a table that arranges a page from one that holds data: it contains headings,
-// paragraphs or tables.
+// isLayout tells a table that arranges a page from one that holds data: it contains headings, forms
+// or tables.
 func isLayout(table *html.Node) bool {
 	for d := range table.Descendants() {
 		switch d.DataAtom {

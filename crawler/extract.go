@@ -52,7 +52,7 @@ type Text struct {
 	OG                 map[string]string // Open Graph properties, without the og: prefix
 	Links              []string          // absolute and canonical, each once, in document order
 	Images             []string          // likewise
-	Hidden             bool              // text hidden from people was dropped
+	Hidden             bool              // the page hides text from people; dropped, unless it is most of the page
 	Extractor          string            // name and version
 }
 
@@ -187,7 +187,7 @@ func plainDocument(source string) Text {
 
 // detectLanguage guesses from the first words, and says nothing if it is not sure.
 func detectLanguage(text string) string {
-	const enough = 4 << 10 // bytes; the detector is quadratic in nothing but slow in everything
+	const enough = 4 << 10 // bytes, and the detector takes time for each of them
 	if len(text) > enough {
 		text = strings.ToValidUTF8(text[:enough], "")
 	}

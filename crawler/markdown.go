@@ -2,6 +2,7 @@ package crawler
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/JohannesKaufmann/html-to-markdown/v2/converter"
@@ -33,13 +34,13 @@ func newMarkdownConverter() *converter.Converter {
 func renderImage(ctx converter.Context, w converter.Writer, n *html.Node) converter.RenderStatus {
 	alt, src := oneLine(attr(n, "alt"), maxMetaText), attr(n, "src")
 	if within(n, atom.A) || src == "" { // links do not nest
-		w.WriteString(escapeLabel(alt))
+		fmt.Fprint(w, escapeLabel(alt))
 		return converter.RenderSuccess
 	}
 	if alt == "" {
 		alt = "image"
 	}
-	w.WriteString("[" + escapeLabel(alt) + "](<" + strings.NewReplacer("<", "%3C", ">", "%3E", "\\", "%5C").Replace(src) + ">)")
+	fmt.Fprintf(w, "[%s](<%s>)", escapeLabel(alt), strings.NewReplacer("<", "%3C", ">", "%3E", "\\", "%5C").Replace(src))
 	return converter.RenderSuccess
 }
 

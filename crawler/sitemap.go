@@ -55,7 +55,9 @@ func ParseSitemap(r io.Reader, limit int) (Sitemap, error) {
 	}
 	in = bufio.NewReader(&cappedReader{r: in, left: maxSitemapBytes})
 	if bom, _ := in.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
-		in.Discard(3)
+		if _, err := in.Discard(len(bom)); err != nil {
+			return Sitemap{}, fmt.Errorf("read sitemap: %w", err)
+		}
 	}
 	pages, maps := newLinkSet(nil, limit), newLinkSet(nil, limit)
 	var err error

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -49,7 +50,8 @@ type WARC struct {
 	now      func() time.Time
 
 	mu     sync.Mutex
-	file   *os.File // nil after Close
+	closed bool
+	file   *os.File // nil when there is none to write to
 	name   string
 	serial int
 	size   int64
@@ -128,21 +130,23 @@ func (w *WARC) Write(x Exchange) (Location, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil {
+	if w.closed {
 		return Location{}, fmt.Errorf("archive exchange: %w", os.ErrClosed)
 	}
-	if w.size >= w.maxBytes {
+	if w.file == nil || w.size >= w.maxBytes { // nil when the last rotation failed: the disk may have room again
 		if err := w.rotateLocked(); err != nil {
 			return Location{}, err
 		}
 	}
-	response, request, metadata := x.records(w.info)
 	var out bytes.Buffer
-	w.appendLocked(&out, response)
-	at := Location{File: w.name, Offset: w.size, Length: int64(out.Len())}
-	w.appendLocked(&out, request)
-	if metadata.block != nil {
-		w.appendLocked(&out, metadata)
+	at := Location{File: w.name, Offset: w.size}
+	for _, r := range x.records(w.info) {
+		if err := w.appendLocked(&out, r); err != nil {
+			return Location{}, err
+		}
+		if at.Length == 0 { // the response comes first
+			at.Length = int64(out.Len())
+		}
 	}
 	if err := w.flushLocked(out.Bytes()); err != nil {
 		return Location{}, err
@@ -154,8 +158,11 @@ func (w *WARC) Write(x Exchange) (Location, error) {
 func (w *WARC) Sync() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil {
+	if w.closed {
 		return os.ErrClosed
+	}
+	if w.file == nil {
+		return nil // a rotation that failed had made everything durable before
 	}
 	return w.file.Sync()
 }
@@ -164,6 +171,7 @@ func (w *WARC) Sync() error {
 func (w *WARC) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.closed = true
 	return w.closeLocked()
 }
 
@@ -190,9 +198,15 @@ func (w *WARC) rotateLocked() error {
 	if err != nil {
 		return fmt.Errorf("start archive file: %w", err)
 	}
+	if dir, err := os.Open(w.dir); err == nil { // the name has to be as durable as what will be in the file
+		err = errors.Join(dir.Sync(), dir.Close())
+		if err != nil && runtime.GOOS != "windows" { // where a directory cannot be synced
+			return fmt.Errorf("start archive file: %w", errors.Join(err, f.Close()))
+		}
+	}
 	w.file, w.size, w.info = f, 0, id
 	var out bytes.Buffer
-	w.appendLocked(&out, record{
+	err = w.appendLocked(&out, record{
 		fields: []field{
 			{"WARC-Type", "warcinfo"}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", now.Format(warcTime)},
 			{"WARC-Filename", w.name}, {"Content-Type", "application/warc-fields"},
@@ -200,15 +214,21 @@ func (w *WARC) rotateLocked() error {
 		block: []byte("software: sward\r\nformat: WARC File Format 1.1\r\n" +
 			"conformsTo: http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/\r\n"),
 	})
+	if err != nil {
+		return err
+	}
 	return w.flushLocked(out.Bytes())
 }
 
-func (w *WARC) appendLocked(out *bytes.Buffer, r record) {
+// appendLocked adds one record to out as a gzip member.
+func (w *WARC) appendLocked(out *bytes.Buffer, r record) error {
 	w.zip.Reset(out)
-	w.zip.Write(r.head()) // a bytes.Buffer takes everything, so neither call can fail
-	w.zip.Write(r.block)
-	w.zip.Write([]byte("\r\n\r\n"))
-	w.zip.Close()
+	for _, part := range [][]byte{r.head(), r.block, []byte("\r\n\r\n")} {
+		if _, err := w.zip.Write(part); err != nil {
+			return fmt.Errorf("compress record: %w", err)
+		}
+	}
+	return w.zip.Close()
 }
 
 // flushLocked appends whole members. After a failed write (a full disk) the file is cut back, so

@@ -102,7 +102,7 @@ func readRecord(member io.Reader) (Record, error) {
 	}
 	fields, err := text.ReadMIMEHeader()
 	if err != nil {
-		return Record{}, fmt.Errorf("%w: %v", ErrWARC, err)
+		return Record{}, fmt.Errorf("%w: %w", ErrWARC, err)
 	}
 	length, err := strconv.ParseInt(fields.Get("Content-Length"), 10, 64)
 	if err != nil || length < 0 || length > maxWARCBlock {

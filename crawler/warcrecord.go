@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -56,8 +57,9 @@ func (x Exchange) check() error {
 	return nil
 }
 
-// records builds the three records of an exchange; info is the id of the file's warcinfo.
-func (x Exchange) records(info string) (response, request, metadata record) {
+// records builds the records of an exchange, the response first; info is the id of the file's
+// warcinfo.
+func (x Exchange) records(info string) []record {
 	id := newRecordID()
 	common := func(kind, id, contentType string) []field {
 		return []field{
@@ -68,28 +70,24 @@ func (x Exchange) records(info string) (response, request, metadata record) {
 	}
 	beside := field{"WARC-Concurrent-To", "<" + id + ">"}
 	sum := sha256.Sum256(x.Body)
-
-	response.fields = append(common("response", id, "application/http;msgtype=response"),
-		field{"WARC-Payload-Digest", sha1Digest(x.Body)},
-		field{"Sward-Payload-SHA256", hex.EncodeToString(sum[:])}, // what the edge attests
-		field{"WARC-Truncated", x.Truncated})
-	response.block = append(archivedHeader(x.Response, len(x.Body)), x.Body...)
-
-	request.fields = append(common("request", newRecordID(), "application/http;msgtype=request"), beside)
-	request.block = closedHeader(x.Request)
-
-	if len(x.Metadata) > 0 {
-		metadata.fields = append(common("metadata", newRecordID(), "application/warc-fields"), beside)
-		names := make([]string, 0, len(x.Metadata))
-		for name := range x.Metadata {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			metadata.block = fmt.Appendf(metadata.block, "%s: %s\r\n", name, x.Metadata[name])
-		}
+	all := []record{{
+		fields: append(common("response", id, "application/http;msgtype=response"),
+			field{"WARC-Payload-Digest", sha1Digest(x.Body)},
+			field{"Sward-Payload-SHA256", hex.EncodeToString(sum[:])}, // what the edge attests
+			field{"WARC-Truncated", x.Truncated}),
+		block: append(archivedHeader(x.Response, len(x.Body)), x.Body...),
+	}, {
+		fields: append(common("request", newRecordID(), "application/http;msgtype=request"), beside),
+		block:  closedHeader(x.Request),
+	}}
+	if len(x.Metadata) == 0 {
+		return all
 	}
-	return response, request, metadata
+	metadata := record{fields: append(common("metadata", newRecordID(), "application/warc-fields"), beside)}
+	for _, name := range slices.Sorted(maps.Keys(x.Metadata)) {
+		metadata.block = fmt.Appendf(metadata.block, "%s: %s\r\n", name, x.Metadata[name])
+	}
+	return append(all, metadata)
 }
 
 // archivedHeader returns the header block that is true of the archived payload. Where a coding was

@@ -144,7 +144,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	w.Write(body.Bytes()) // an asker who has gone needs no answer
+	_, _ = body.WriteTo(w) // an asker who has gone needs no answer
 }
 
 // pageView is what page.html shows.
@@ -192,7 +192,7 @@ func (x *Index) servePage(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	w.Write(body.Bytes())
+	_, _ = body.WriteTo(w)
 }
 
 func (v *pageView) fill(q Query) {

@@ -93,6 +93,7 @@ type Index struct {
 // damaged is set aside and built again from the page store, which takes minutes per million pages;
 // so is what a crash left half done.
 func Open(c Config) (*Index, error) {
+	ctx := context.Background() // half an index is none: opening ends when it is whole
 	c = c.withDefaults()
 	if c.Dir == "" {
 		return nil, errors.New("open index: no directory given")
@@ -104,7 +105,7 @@ func Open(c Config) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
 	}
-	pages, err := openPages(filepath.Join(c.Dir, "pages.db"), layout.Shards)
+	pages, err := openPages(ctx, filepath.Join(c.Dir, "pages.db"), layout.Shards)
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
 	}
@@ -112,20 +113,20 @@ func Open(c Config) (*Index, error) {
 		log: c.Log, pages: pages, alias: bleve.NewIndexAlias(),
 		queue: make(chan *change, queueLength), closing: make(chan struct{}),
 	}
-	words, count, err := pages.lengths()
+	words, count, err := pages.lengths(ctx)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open index: %w", err), x.closeStores())
 	}
 	x.lengths.add(words, count)
 	for n := range layout.Shards {
-		s, err := openShard(c.Dir, n, pages, c.Log)
+		s, err := openShard(ctx, c.Dir, n, pages, c.Log)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open index: %w", err), x.closeStores())
 		}
 		x.shards = append(x.shards, s)
 		x.alias.Add(s)
 	}
-	if err := x.recoverPending(); err != nil {
+	if err := x.recoverPending(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open index: %w", err), x.closeStores())
 	}
 	x.writer.Go(x.write)

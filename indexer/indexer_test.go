@@ -355,7 +355,7 @@ func TestLaterChangeOfAPageWins(t *testing.T) {
 				t.Fatalf("%s: not joined", c.name)
 			}
 		}
-		if err := x.commit(joined, &progress{}); err != nil {
+		if err := x.commit(t.Context(), joined, &progress{}); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := x.Count(); n != c.want || err != nil {

@@ -35,7 +35,7 @@ type pageStore struct {
 }
 
 // openPages opens the page store of an index with so many shards.
-func openPages(path string, shards int) (*pageStore, error) {
+func openPages(ctx context.Context, path string, shards int) (*pageStore, error) {
 	dsn := (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: url.Values{
 		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)"},
 		"_txlock": {"immediate"}, // a transaction here always writes; waiting beats failing half-way
@@ -44,7 +44,7 @@ func openPages(path string, shards int) (*pageStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open page store: %w", err)
 	}
-	if _, err := db.Exec(pagesSchema); err != nil {
+	if _, err := db.ExecContext(ctx, pagesSchema); err != nil {
 		return nil, errors.Join(fmt.Errorf("open page store: %w", err), db.Close())
 	}
 	zip, err := zstd.NewWriter(nil)
@@ -66,29 +66,29 @@ func (p *pageStore) close() error {
 // begin writes what is about to be done: documents as pending, removals as removed, takedowns for
 // good; and what is known to be done since the last call. It returns the documents that are not
 // taken down. All of it is one transaction.
-func (p *pageStore) begin(c *change, done *progress) (accepted []Document, removed []string, err error) {
-	tx, err := p.db.Begin()
+func (p *pageStore) begin(ctx context.Context, c *change, done *progress) (accepted []Document, removed []string, err error) {
+	tx, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("write pages: %w", err)
 	}
 	defer tx.Rollback()
-	if err := finish(tx, done); err != nil {
+	if err := finish(ctx, tx, done); err != nil {
 		return nil, nil, fmt.Errorf("write pages: %w", err)
 	}
 	removed = append(removed, c.deletes...)
 	for _, address := range c.takeDowns {
-		if _, err := tx.Exec(`INSERT OR IGNORE INTO takedowns VALUES (?, ?)`, address, time.Now().UnixMilli()); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO takedowns VALUES (?, ?)`, address, time.Now().UnixMilli()); err != nil {
 			return nil, nil, fmt.Errorf("write pages: %w", err)
 		}
 		removed = append(removed, address)
 	}
 	for _, address := range removed {
-		if _, err := tx.Exec(`UPDATE pages SET state = ? WHERE url = ?`, stateRemoved, address); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE pages SET state = ? WHERE url = ?`, stateRemoved, address); err != nil {
 			return nil, nil, fmt.Errorf("write pages: %w", err)
 		}
 	}
 	for _, d := range c.documents {
-		put, err := p.insert(tx, d)
+		put, err := p.insert(ctx, tx, d)
 		if err != nil {
 			return nil, nil, fmt.Errorf("write pages: %w", err)
 		}
@@ -100,8 +100,8 @@ func (p *pageStore) begin(c *change, done *progress) (accepted []Document, remov
 }
 
 // insert reports false for a page that was taken down.
-func (p *pageStore) insert(tx *sql.Tx, d Document) (bool, error) {
-	result, err := tx.Exec(`INSERT INTO pages SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM takedowns WHERE url = ?)
+func (p *pageStore) insert(ctx context.Context, tx *sql.Tx, d Document) (bool, error) {
+	result, err := tx.ExecContext(ctx, `INSERT INTO pages SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM takedowns WHERE url = ?)
 		ON CONFLICT (url) DO UPDATE SET shard = excluded.shard, state = excluded.state, title = excluded.title,
 		headings = excluded.headings, language = excluded.language, fetched = excluded.fetched, edge = excluded.edge,
 		hash = excluded.hash, words = excluded.words, text = excluded.text`,
@@ -115,14 +115,14 @@ func (p *pageStore) insert(tx *sql.Tx, d Document) (bool, error) {
 }
 
 // finish writes what has reached the shards.
-func finish(tx *sql.Tx, done *progress) error {
+func finish(ctx context.Context, tx *sql.Tx, done *progress) error {
 	for _, address := range done.indexed {
-		if _, err := tx.Exec(`UPDATE pages SET state = ? WHERE url = ? AND state = ?`, stateIndexed, address, statePending); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE pages SET state = ? WHERE url = ? AND state = ?`, stateIndexed, address, statePending); err != nil {
 			return err
 		}
 	}
 	for _, address := range done.removed {
-		if _, err := tx.Exec(`DELETE FROM pages WHERE url = ? AND state = ?`, address, stateRemoved); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM pages WHERE url = ? AND state = ?`, address, stateRemoved); err != nil {
 			return err
 		}
 	}
@@ -130,14 +130,14 @@ func finish(tx *sql.Tx, done *progress) error {
 }
 
 // finish writes progress without beginning anything new.
-func (p *pageStore) finish(done *progress) error {
-	_, _, err := p.begin(&change{}, done)
+func (p *pageStore) finish(ctx context.Context, done *progress) error {
+	_, _, err := p.begin(ctx, &change{}, done)
 	return err
 }
 
 // pending returns a batch of what a crash left between store and shard.
-func (p *pageStore) pending() (*change, error) {
-	rows, err := p.db.Query(selectPage+` WHERE state <> ?`, stateIndexed)
+func (p *pageStore) pending(ctx context.Context) (*change, error) {
+	rows, err := p.db.QueryContext(ctx, selectPage+` WHERE state <> ?`, stateIndexed)
 	if err != nil {
 		return nil, fmt.Errorf("read pages: %w", err)
 	}
@@ -188,8 +188,8 @@ func (p *pageStore) scan(row interface{ Scan(...any) error }) (d Document, s sta
 	return d, s, nil
 }
 
-func (p *pageStore) countIndexed(shard int) (n int, err error) {
-	err = p.db.QueryRow(`SELECT count(*) FROM pages WHERE shard = ? AND state = ?`, shard, stateIndexed).Scan(&n)
+func (p *pageStore) countIndexed(ctx context.Context, shard int) (n int, err error) {
+	err = p.db.QueryRowContext(ctx, `SELECT count(*) FROM pages WHERE shard = ? AND state = ?`, shard, stateIndexed).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count pages: %w", err)
 	}
@@ -197,8 +197,8 @@ func (p *pageStore) countIndexed(shard int) (n int, err error) {
 }
 
 // lengths returns the number of words of all pages, and of pages.
-func (p *pageStore) lengths() (words, pages float64, err error) {
-	err = p.db.QueryRow(`SELECT coalesce(sum(words), 0), count(*) FROM pages`).Scan(&words, &pages)
+func (p *pageStore) lengths(ctx context.Context) (words, pages float64, err error) {
+	err = p.db.QueryRowContext(ctx, `SELECT coalesce(sum(words), 0), count(*) FROM pages`).Scan(&words, &pages)
 	if err != nil {
 		return 0, 0, fmt.Errorf("measure pages: %w", err)
 	}
@@ -206,8 +206,8 @@ func (p *pageStore) lengths() (words, pages float64, err error) {
 }
 
 // reindexShard marks all pages of an empty shard as pending.
-func (p *pageStore) reindexShard(shard int) error {
-	if _, err := p.db.Exec(`UPDATE pages SET state = ? WHERE shard = ? AND state = ?`, statePending, shard, stateIndexed); err != nil {
+func (p *pageStore) reindexShard(ctx context.Context, shard int) error {
+	if _, err := p.db.ExecContext(ctx, `UPDATE pages SET state = ? WHERE shard = ? AND state = ?`, statePending, shard, stateIndexed); err != nil {
 		return fmt.Errorf("mark pages for indexing: %w", err)
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/blevesearch/bleve/v2"
 	"github.com/blevesearch/bleve/v2/index/scorch"
 	segment "github.com/blevesearch/scorch_segment_api/v2"
-	"go.etcd.io/bbolt"
+	bolt "go.etcd.io/bbolt/errors"
 )
 
 // ErrDamaged is returned by operations that need a shard which failed while the index was open. The
@@ -46,9 +46,9 @@ type shard struct {
 
 // openShard opens shard n below dir. Damage is answered by setting the directory aside and starting
 // an empty shard, whose pages are then marked as not indexed, so that recovery fills it.
-func openShard(dir string, n int, pages *pageStore, log *slog.Logger) (*shard, error) {
+func openShard(ctx context.Context, dir string, n int, pages *pageStore, log *slog.Logger) (*shard, error) {
 	path := filepath.Join(dir, fmt.Sprintf("shard-%02d", n))
-	indexed, err := pages.countIndexed(n)
+	indexed, err := pages.countIndexed(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func openShard(dir string, n int, pages *pageStore, log *slog.Logger) (*shard, e
 		}
 		err = errors.Join(err, fmt.Errorf("%d pages are indexed, %d were", count, indexed), s.Close())
 	}
-	if errors.Is(err, errInUse) || errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, errInUse) || errors.Is(err, bolt.ErrTimeout) {
 		return nil, fmt.Errorf("%s: %w", path, errInUse)
 	}
 	if !errors.Is(err, bleve.ErrorIndexPathDoesNotExist) {
@@ -70,7 +70,7 @@ func openShard(dir string, n int, pages *pageStore, log *slog.Logger) (*shard, e
 			return nil, fmt.Errorf("set damaged shard aside: %w", err)
 		}
 	}
-	if err := pages.reindexShard(n); err != nil {
+	if err := pages.reindexShard(ctx, n); err != nil {
 		return nil, err
 	}
 	return newShard(path, log)

@@ -99,6 +99,7 @@ func (x *Index) submit(ctx context.Context, c *change) error {
 // write is the single writer: it takes all that waits, up to a batch, so that many callers with a
 // page each share the cost of getting it to disk.
 func (x *Index) write() {
+	ctx := context.Background() // a batch serves several callers: the end of one is not its end
 	var done progress
 	var held *change // taken from the queue and not joined
 	for {
@@ -108,7 +109,7 @@ func (x *Index) write() {
 			select {
 			case c = <-x.queue:
 			case <-x.closing:
-				if err := x.pages.finish(&done); err != nil {
+				if err := x.pages.finish(ctx, &done); err != nil {
 					x.log.Warn("last batch will be indexed again at the next start", "error", err)
 				}
 				return
@@ -126,7 +127,7 @@ func (x *Index) write() {
 				break gather
 			}
 		}
-		err := x.commit(c, &done)
+		err := x.commit(ctx, c, &done)
 		for _, w := range c.waiters {
 			w <- err
 		}
@@ -135,9 +136,9 @@ func (x *Index) write() {
 
 // commit takes one change through the page store and the shards. What it achieved is left in done,
 // to be written with the next change: losing it costs indexing a batch again.
-func (x *Index) commit(c *change, done *progress) error {
+func (x *Index) commit(ctx context.Context, c *change, done *progress) error {
 	c.latest()
-	accepted, removed, err := x.pages.begin(c, done)
+	accepted, removed, err := x.pages.begin(ctx, c, done)
 	if err != nil {
 		return err
 	}
@@ -190,9 +191,9 @@ func (x *Index) index(documents []Document, removed []string) error {
 }
 
 // recoverPending finishes what an earlier process began.
-func (x *Index) recoverPending() error {
+func (x *Index) recoverPending(ctx context.Context) error {
 	for {
-		left, err := x.pages.pending()
+		left, err := x.pages.pending(ctx)
 		if err != nil {
 			return err
 		}
@@ -206,7 +207,7 @@ func (x *Index) recoverPending() error {
 		for _, d := range left.documents {
 			done.indexed = append(done.indexed, d.URL)
 		}
-		if err := x.pages.finish(&done); err != nil {
+		if err := x.pages.finish(ctx, &done); err != nil {
 			return err
 		}
 	}
