@@ -116,14 +116,14 @@ func (h *Hub) Workers() []daemon.Worker {
 	internal := &http.Server{Handler: h.Book.Handler(), TLSConfig: h.cfg.Key.TLSConfig(nil)}
 	return []daemon.Worker{
 		{Name: "books", Run: h.Book.Run},
-		{Name: "internal", Run: func(ctx context.Context) error { return serve(ctx, internal, h.cfg.Internal) }},
+		{Name: "internal", Run: func(ctx context.Context) error { return h.serve(ctx, internal, h.cfg.Internal) }},
 		{Name: "peers", Run: h.peers.run},
 		{Name: "crawler", Run: h.Crawler.Run},
 		{Name: "api", Run: func(ctx context.Context) error {
-			return serve(ctx, &http.Server{Handler: h.Crawler.Handler()}, h.cfg.API)
+			return h.serve(ctx, &http.Server{Handler: h.Crawler.Handler()}, h.cfg.API)
 		}},
 		{Name: "search", Run: func(ctx context.Context) error {
-			return serve(ctx, &http.Server{Handler: h.Index.Handler()}, h.cfg.Search)
+			return h.serve(ctx, &http.Server{Handler: h.Index.Handler()}, h.cfg.Search)
 		}},
 	}
 }
@@ -133,9 +133,11 @@ func (h *Hub) Metrics() []prometheus.Collector {
 	return append(append(h.Book.Metrics(), h.Crawler.Metrics()...), h.Index.Metrics()...)
 }
 
-// serve runs an HTTP server on l until ctx ends, with TLS where it has a configuration for it.
-func serve(ctx context.Context, s *http.Server, l net.Listener) error {
+// serve runs an HTTP server on l until ctx ends, with TLS where it has a configuration for it. What clients do wrong is
+// no news: the server would print it past the log, with their addresses.
+func (h *Hub) serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	s.ReadHeaderTimeout, s.MaxHeaderBytes = headerTime, maxHeader
+	s.ErrorLog = slog.NewLogLogger(h.cfg.Log.Handler(), slog.LevelDebug)
 	failed := make(chan error, 1)
 	go func() {
 		if s.TLSConfig != nil {
