@@ -80,7 +80,7 @@ func printStatus(w io.Writer, s edge.Status, control edge.Control) error {
 		if r.Connected {
 			state = "connected since " + r.Since.Local().Format(clock)
 		}
-		line("relay", "%s %s %s, %s", r.ID.Short(), r.Addr, r.Region, strings.TrimSpace(state))
+		line("relay", "%s %s, %s", r.ID.Short(), strings.TrimSpace(r.Addr+" "+r.Region), strings.TrimSpace(state))
 	}
 	for _, u := range s.Sites[:min(len(s.Sites), shownMost)] {
 		line("site today", "%s, %d connections, %d bytes, for %s", u.Site, u.Streams, u.Up+u.Down, strings.Join(slices.Sorted(maps.Keys(u.For)), ", "))
