@@ -19,6 +19,13 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if err := root().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "sward-edge:", err)
+		os.Exit(1)
+	}
+}
+
+func root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sward-edge",
 		Short:         "Lend this machine's line to the Sward network, under your own rules",
@@ -28,8 +35,5 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(agent.Commands(version)...)
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "sward-edge:", err)
-		os.Exit(1)
-	}
+	return root
 }

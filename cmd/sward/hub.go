@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -40,6 +41,17 @@ func defaultHubFile() hubFile {
 	}
 }
 
+// check finds what a hub cannot keep to.
+func (f hubFile) check() error {
+	switch {
+	case f.Delay <= 0:
+		return fmt.Errorf("delay: %s is no time between two requests", f.Delay)
+	case !(f.AuditRate >= 0 && f.AuditRate <= 1): // so that no NaN passes
+		return fmt.Errorf("audit_rate: %v is not a share between 0 and 1", f.AuditRate)
+	}
+	return nil
+}
+
 func hubCommand() *cobra.Command {
 	var dir string
 	file := defaultHubFile()
@@ -74,6 +86,12 @@ func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
 	log, err := daemon.Logger(cmd.ErrOrStderr(), file.Log, file.LogFormat)
 	if err != nil {
 		return err
+	}
+	if err := file.check(); err != nil {
+		return err
+	}
+	if file.AuditRate == 0 {
+		file.AuditRate = -1 // here 0 is none; in a hub.Config it is the default
 	}
 	key, err := identity.LoadOrCreateKey(filepath.Join(dir, "key"))
 	if err != nil {

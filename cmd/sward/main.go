@@ -35,11 +35,31 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	edge := &cobra.Command{Use: "edge", Short: "Lend this machine's line (the same as sward-edge)"}
-	edge.AddCommand(agent.Commands(version)...)
 	root.AddCommand(
-		sandboxCommand(), hubCommand(), relayCommand(), edge,
+		sandboxCommand(), hubCommand(), relayCommand(),
+		family("edge", "Lend this machine's line (the same as sward-edge)", agent.Commands(version)...),
 		idCommand(), admitCommand(), partnerCommand(), ownerCommand(), auditCommand(), benchCommand(),
 	)
 	return root
+}
+
+// family is a command that only has others below it. Alone it shows them; a word that is none of them is an error,
+// which cobra makes of it for the root only.
+func family(name, short string, members ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, Short: short, Args: cobra.NoArgs, DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(members...)
+	return cmd
+}
+
+// exactly wants n arguments, and otherwise says which.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("%d arguments where %d are wanted: %s", len(args), n, cmd.UseLine())
+		}
+		return nil
+	}
 }

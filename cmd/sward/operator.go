@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"text/tabwriter"
@@ -53,7 +54,7 @@ func admitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "admit RELAY-ID",
 		Short: "Let a relay into the network",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := identity.ParseID(args[0])
 			if err != nil {
@@ -71,14 +72,11 @@ func admitCommand() *cobra.Command {
 
 func partnerCommand() *cobra.Command {
 	var dir string
-	cmd := &cobra.Command{Use: "partner", Short: "Partners' accounts: add, credit, usage"}
-	cmd.PersistentFlags().StringVar(&dir, "dir", "hub", "directory of the running hub")
-
 	var purpose string
 	add := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Open an account and print its key, this once",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := policy.ParsePurpose(purpose)
 			if err != nil {
@@ -102,7 +100,7 @@ func partnerCommand() *cobra.Command {
 		Use:     "credit NAME SIZE",
 		Short:   "Add prepaid bytes to an account, at today's price",
 		Example: "  sward partner credit acme 10GiB",
-		Args:    cobra.ExactArgs(2),
+		Args:    exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var size policy.Size
 			if err := size.UnmarshalText([]byte(args[1])); err != nil {
@@ -123,14 +121,15 @@ func partnerCommand() *cobra.Command {
 	usage := &cobra.Command{
 		Use:   "usage NAME",
 		Short: "Show an account: balance, reserves, use by day",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withHub(cmd.Context(), dir, func(ctx context.Context, client *accounting.Client) error {
 				return printUsage(ctx, cmd, client, args[0])
 			})
 		},
 	}
-	cmd.AddCommand(add, credit, usage)
+	cmd := family("partner", "Partners' accounts: add, credit, usage", add, credit, usage)
+	cmd.PersistentFlags().StringVar(&dir, "dir", "hub", "directory of the running hub")
 	return cmd
 }
 
@@ -153,7 +152,6 @@ func printUsage(ctx context.Context, cmd *cobra.Command, client *accounting.Clie
 
 func ownerCommand() *cobra.Command {
 	var dir string
-	cmd := &cobra.Command{Use: "owner", Short: "Owners of lines"}
 	invite := &cobra.Command{
 		Use:   "invite",
 		Short: "Issue a consent code for one edge, to be given to the owner of the line",
@@ -170,8 +168,8 @@ func ownerCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd := family("owner", "Owners of lines", invite)
 	cmd.PersistentFlags().StringVar(&dir, "dir", "hub", "directory of the running hub")
-	cmd.AddCommand(invite)
 	return cmd
 }
 
@@ -182,11 +180,14 @@ func auditCommand() *cobra.Command {
 		Long: `Replay a hub's books (HUB-DIR/books) offline: every signature, every rule, every balance, and each row of the ledger.
 
 Exit code 0 means that every number follows from signatures. Otherwise the first record at fault is named.`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := accounting.Audit(cmd.Context(), args[0])
+			if finding := (*accounting.Finding)(nil); errors.As(err, &finding) {
+				return fmt.Errorf("the book in %s does not hold: %w", args[0], finding)
+			}
 			if err != nil {
-				return fmt.Errorf("audit %s: %w", args[0], err)
+				return err
 			}
 			fmt.Fprint(cmd.OutOrStdout(), report)
 			return nil

@@ -28,11 +28,15 @@ type relayFile struct {
 	LogFormat string      `yaml:"log_format"`
 }
 
-func relayCommand() *cobra.Command {
-	var dir, hubID string
-	file := relayFile{
+func defaultRelayFile() relayFile {
+	return relayFile{
 		Network: "main", Tunnel: "0.0.0.0:7443", Proxy: "127.0.0.1:7480", Debug: "127.0.0.1:7483", Log: "info", LogFormat: "text",
 	}
+}
+
+func relayCommand() *cobra.Command {
+	var dir, hubID string
+	file := defaultRelayFile()
 	cmd := &cobra.Command{
 		Use:   "relay",
 		Short: "Run a relay: tunnels for edges, the proxy door for partners",

@@ -34,10 +34,17 @@ commands to copy. DIR/sandbox.json tells scripts where everything is; it is writ
 			if err != nil {
 				return err
 			}
+			if cfg.Edges < 1 {
+				return fmt.Errorf("--edges %d: a sandbox has at least one", cfg.Edges)
+			}
 			cfg.Log, cfg.Manual = log, docs.Manual
 			if site != "" {
-				if info, err := os.Stat(site); err != nil || !info.IsDir() {
-					return fmt.Errorf("--site %s is no folder: %w", site, errors.Join(err))
+				info, err := os.Stat(site)
+				if err != nil {
+					return fmt.Errorf("--site: %w", err)
+				}
+				if !info.IsDir() {
+					return fmt.Errorf("--site %s is not a folder", site)
 				}
 				cfg.Site = os.DirFS(site)
 			}
