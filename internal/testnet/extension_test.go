@@ -1,0 +1,177 @@
+package testnet_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+
+	"sward/accounting"
+	"sward/edge"
+	"sward/internal/hub"
+	"sward/internal/identity"
+	"sward/internal/sandbox"
+	"sward/internal/splice"
+	"sward/internal/testnet"
+	"sward/policy"
+	"sward/relay"
+)
+
+const (
+	browserScript = "../../extension/testdata/browser.mjs"
+	browserTerms  = "../../extension/consent.txt"
+)
+
+// The extension's own worker, in a stand-in for a browser, fetches a crawl job through a real relay, and is credited
+// for it by the hub. The one other edge does not serve crawls.
+func TestBrowserFetchesACrawlAndIsCredited(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node is not installed: the extension cannot run here")
+	}
+	terms, err := os.ReadFile(browserTerms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		world   *sandbox.World
+		invited struct{ hub, relay identity.ID }
+	)
+	cfg := testnet.Config{
+		Site:  manyPages("What a browser read on the site."),
+		World: func(w *sandbox.World) { world = w },
+		Hub:   func(c *hub.Config) { c.Consents = append(c.Consents, accounting.Hash(sha256.Sum256(terms))) },
+		Relay: func(_ int, c *relay.Config) {
+			c.Nodes, c.Resolve = nodes, world.Resolve
+			invited.hub, invited.relay = c.HubID, c.Key.ID()
+		},
+		Edge: func(_ int, c *edge.Config) { c.Rules.Apps = []policy.App{"proxy"} },
+	}
+	testnet.Run(t, cfg, func(ctx context.Context, n *testnet.Net) {
+		hosts, _ := json.Marshal(map[string]string{sandbox.SiteName: forward(ctx, t, world, sandbox.SiteName)})
+		browser := startBrowser(ctx, t, node,
+			"INVITATION=sward:test?hub="+invited.hub.String()+"&relay="+invited.relay.String()+"&at=ws://"+nodes.Addr().String()+"/v1/node",
+			"CA="+n.Info().CA, "HOSTS="+string(hosts))
+		defer browser.stop()
+		waitUntil(t, "the browser is connected", func() bool { return browser.state().Connected })
+		id, err := identity.ParseID(browser.state().ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		result := crawl(ctx, t, n, map[string]any{"url": n.Info().SiteTLS + "/", "limit": 100, "sitemap": "skip"})
+		if result.Status != "completed" || result.Completed != 13 {
+			t.Fatalf("crawl %s with %d pages, want completed with 13", result.Status, result.Completed)
+		}
+		for _, d := range result.Data {
+			if got := d.Metadata.Provenance.Edge; got != id.String() {
+				t.Errorf("page %s: fetched by %s, want the browser %s", d.Metadata.SourceURL, got, id)
+			}
+		}
+		waitUntil(t, "the hub has credited the browser", func() bool { return n.Hub().Book.PointsOf(id) > 0 })
+		if s := browser.state(); s.Today == 0 || s.Signed == 0 {
+			t.Errorf("the popup shows %+v, want bytes moved and signed for", s)
+		}
+	})
+}
+
+// forward is a listener on this machine that leads to port 443 of a name in the world.
+func forward(ctx context.Context, t *testing.T, world *sandbox.World, name string) string {
+	t.Helper()
+	addrs, err := world.Resolve(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var joined sync.WaitGroup
+	t.Cleanup(func() { l.Close(); joined.Wait() })
+	joined.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			joined.Go(func() {
+				defer in.Close()
+				out, err := world.Dial(ctx, netip.AddrPortFrom(addrs[0], 443))
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				splice.Join(ctx, in, out, splice.Half{}, splice.Half{}, 0)
+			})
+		}
+	})
+	return l.Addr().String()
+}
+
+// browser is the extension at work.
+type browser struct {
+	stop func()
+
+	mu   sync.Mutex
+	last browserState
+}
+
+// browserState is what the popup would show.
+type browserState struct {
+	ID            string
+	Connected     bool
+	Problem       string
+	Today, Signed int64
+}
+
+func (b *browser) state() browserState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last
+}
+
+func startBrowser(ctx context.Context, t *testing.T, node string, env ...string) *browser {
+	t.Helper()
+	ctx, stop := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, node, "--experimental-websocket", "--no-warnings", browserScript)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan struct{})
+	b := &browser{stop: func() {
+		stop()
+		<-heard
+		cmd.Wait() //nolint:errcheck // it was killed
+	}}
+	go func() {
+		defer close(heard)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var s browserState
+			if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+				fmt.Fprintln(os.Stderr, lines.Text())
+				continue
+			}
+			b.mu.Lock()
+			b.last = s
+			b.mu.Unlock()
+		}
+	}()
+	return b
+}
