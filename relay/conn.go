@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -15,12 +16,16 @@ import (
 const (
 	// idleLimit ends a stream on which nothing moved in either direction.
 	idleLimit = 60 * time.Second
-	// lingerLimit is how long after the end of a stream its last bytes may take to be acknowledged by the partner. What
-	// is not acknowledged by then was not delivered, and is not paid.
-	lingerLimit = 2 * time.Second
-	// lingerStep is how often that is looked at.
-	lingerStep = 5 * time.Millisecond
+	// lingerLimit is how long after the end of a stream a partner may acknowledge nothing of the bytes that wait for it.
+	// It outlasts five retransmissions of TCP. What is left then is cut off, and is not paid.
+	lingerLimit = 10 * time.Second
+	// lingerFirst and lingerLast are between two looks at that: soon for those who are quick, seldom for those who are not.
+	lingerFirst = 5 * time.Millisecond
+	lingerLast  = 100 * time.Millisecond
 )
+
+// errNotTaken ends a stream whose partner takes its last bytes no more.
+var errNotTaken = errors.New("the partner did not take the last bytes")
 
 // conn is one stream through an edge, metered. A tunnelled connection is joined to the partner's by Join; plain HTTP
 // reads and writes it directly.
@@ -37,6 +42,8 @@ type conn struct {
 	client    net.Conn // where down-bytes go, once known
 	written   uint64   // to client
 	delivered uint64   // of those, acknowledged by it
+	cut       bool     // by us
+	left      int      // what it had not acknowledged then
 }
 
 // Edge names the exit.
@@ -57,9 +64,39 @@ func (c *conn) Join(ctx context.Context, client net.Conn) error {
 		c.mu.Unlock()
 		c.countDelivered()
 	}}
-	result := splice.Join(ctx, client, c.stream, up, down, idleLimit)
-	c.linger()
-	return result.Err
+	result := splice.Join(ctx, partner{client, c}, c.stream, up, down, idleLimit)
+	if result.Err != nil {
+		return result.Err
+	}
+	return c.linger(ctx)
+}
+
+// partner is the partner's connection as splice sees it. Before it is cut, what has been acknowledged is read a last
+// time: a closed socket does not tell, and what was in it did not arrive.
+type partner struct {
+	net.Conn
+	stream *conn
+}
+
+// CloseWrite ends our direction and leaves the partner's open.
+func (p partner) CloseWrite() error {
+	if half, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return p.Close()
+}
+
+// Reset cuts both directions.
+func (p partner) Reset() {
+	p.stream.lookBeforeCut()
+	switch c := p.Conn.(type) {
+	case interface{ Reset() error }:
+		c.Reset() //nolint:errcheck // it is gone either way
+	case interface{ Reset() }:
+		c.Reset()
+	default:
+		p.Close()
+	}
 }
 
 // allow lets the next bytes move: as many as the channel's window and the grant both cover.
@@ -110,23 +147,49 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 // countDelivered meters what the partner has acknowledged since the last look: bytes that sit in our send buffer for a
-// partner that stalls are not delivered.
-func (c *conn) countDelivered() (pending int) {
+// partner that stalls are not delivered. It returns those; known is false when the socket is closed, and they are lost.
+func (c *conn) countDelivered() (pending int, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pending = unacknowledged(c.client)
+	pending, known = unacknowledged(c.client)
+	switch {
+	case !known && !c.cut:
+		return 0, false
+	case !known: // a write that the cut broke off has told only now how far it got
+		pending = c.left
+	}
 	if now := c.written - min(uint64(pending), c.written); now > c.delivered {
 		c.flow.Down(int(now - c.delivered))
 		c.delivered = now
 	}
-	return pending
+	return pending, known
 }
 
-// linger waits a moment for the partner to acknowledge the last bytes.
-func (c *conn) linger() {
-	for end := time.Now().Add(lingerLimit); c.countDelivered() > 0 && time.Now().Before(end); {
-		time.Sleep(lingerStep)
+// lookBeforeCut reads a last time what waits for the partner.
+func (c *conn) lookBeforeCut() {
+	pending, known := c.countDelivered()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known && !c.cut {
+		c.cut, c.left = true, pending
 	}
+}
+
+// linger waits for the partner to acknowledge the last bytes, for as long as it goes on doing so. What it leaves is cut
+// off: the system would go on sending what nobody is paid for any more.
+func (c *conn) linger(ctx context.Context) error {
+	least, known := c.countDelivered()
+	for moved, step := time.Now(), lingerFirst; known && least > 0; step = min(2*step, lingerLast) {
+		if pause(ctx, step); ctx.Err() != nil || time.Since(moved) > lingerLimit {
+			partner{c.client, c}.Reset()
+			return errNotTaken
+		}
+		var pending int
+		if pending, known = c.countDelivered(); pending < least {
+			least, moved = pending, time.Now()
+		}
+	}
+	return nil
 }
 
 // Close ends the stream and its account: the edge is told how much of what it sent was delivered.

@@ -7,8 +7,8 @@ import (
 )
 
 // unacknowledged is how many bytes written to c its peer has not acknowledged yet (SIOCOUTQ, tcp(7)); 0 when c is no
-// TCP connection.
-func unacknowledged(c net.Conn) int {
+// TCP connection. It is not known of a connection that this side has closed.
+func unacknowledged(c net.Conn) (bytes int, known bool) {
 	tcp, ok := c.(interface{ NetConn() net.Conn })
 	for ok {
 		c = tcp.NetConn()
@@ -16,18 +16,15 @@ func unacknowledged(c net.Conn) int {
 	}
 	t, ok := c.(*net.TCPConn)
 	if !ok {
-		return 0
+		return 0, true
 	}
 	raw, err := t.SyscallConn()
 	if err != nil {
-		return 0
+		return 0, false
 	}
-	pending := 0
+	var failed error
 	err = raw.Control(func(fd uintptr) {
-		pending, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+		bytes, failed = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
 	})
-	if err != nil {
-		return 0
-	}
-	return pending
+	return bytes, err == nil && failed == nil
 }
