@@ -94,7 +94,8 @@ export class Crawler {
       if (limit <= 0) throw new WireError('cap_day', 'what is left is less than a page');
       const answer = await this.#world.fetch(url.href, {
         credentials: 'omit', redirect: 'manual', cache: 'no-store', referrerPolicy: 'no-referrer', mode: 'cors',
-        headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }, signal: AbortSignal.any([signal, AbortSignal.timeout(pageWait)]),
+        headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'accept-language': '*' }, // not the owner's languages
+        signal: AbortSignal.any([signal, AbortSignal.timeout(pageWait)]),
       });
       if (answer.type === 'opaqueredirect' || (answer.status >= 300 && answer.status < 400 && answer.headers.has('location'))) {
         await answer.body?.cancel();

@@ -15,6 +15,7 @@ const statusEvery = 20_000; // ms: a browser stops a worker whose WebSocket is s
 const countEvery = 2_000; // ms
 const answerWait = 15_000; // ms for a frame that the relay owes
 const sessionLife = 45 * 60_000; // ms: a channel lasts an hour, and its keys with it
+const lastReceipt = 1_000; // ms that a session which ends leaves for the last receipt
 
 /** policy is the digest of what every node of this version allows; the owner's caps travel as room. */
 export const policy = () => sha256(utf8('sward-extension/1: crawl; https by name; robots.txt; no cookies'));
@@ -34,7 +35,7 @@ export async function run(terms) {
     });
     await expect(line, 'welcome');
     const account = await openChannel(line, nonce, terms, rules);
-    const session = { line, account, terms, grants: new Grants(terms), rules };
+    const session = { line, account, terms, grants: new Grants(terms), rules, busy: false, leaving: null };
     const count = guarded(line, () => {
       const m = account.count();
       if (m) line.send('count', m);
@@ -49,7 +50,10 @@ export async function run(terms) {
       });
     };
     timers.push(setInterval(count, countEvery), setInterval(guarded(line, () => status(session)), statusEvery));
-    timers.push(setTimeout(() => line.close(new WireError('draining', 'a new session follows')), sessionLife));
+    timers.push(setTimeout(guarded(line, () => {
+      line.send('bye', { code: codes.draining, detail: 'a new session follows' });
+      leave(session, new WireError('draining', 'a new session follows'));
+    }), sessionLife));
     await status(session);
     terms.tell({ connected: true });
     serveStreams(session).catch((err) => line.close(err));
@@ -111,8 +115,15 @@ async function status({ line, terms, rules }) {
   line.send('status', { flags: 0, room: BigInt(room), policy: rules, apps });
 }
 
+// leave ends a session after Bye: at once, or when the running stream has ended.
+function leave(session, err) {
+  session.leaving ??= err;
+  if (!session.busy) session.line.close(session.leaving);
+}
+
 // hear acts on the relay's control frames, one after another.
-async function hear({ line, account, grants, terms }) {
+async function hear(session) {
+  const { line, account, grants, terms } = session;
   for (;;) {
     const { name, message } = await line.control.next();
     if (name === 'receipt-offer') {
@@ -124,7 +135,7 @@ async function hear({ line, account, grants, terms }) {
       account.peerDone(message);
       account.due();
     } else if (name === 'bye') {
-      throw refusal(message);
+      leave(session, refusal(message));
     }
   }
 }
@@ -133,21 +144,26 @@ async function hear({ line, account, grants, terms }) {
 async function serveStreams(session) {
   for (;;) {
     const stream = await session.line.accepted.next();
+    session.busy = true;
     try {
       await serve(session, stream);
       stream.finish();
     } catch (err) {
       stream.cut(err);
     }
+    if (session.leaving) await new Promise((resolve) => setTimeout(resolve, lastReceipt));
+    session.busy = false;
+    if (session.leaving) throw session.leaving;
   }
 }
 
-async function serve({ line, account, grants, terms, rules }, stream) {
+async function serve(session, stream) {
+  const { line, account, grants, terms } = session;
   const { message: open } = await stream.next('open');
   const edge = terms.identity.id;
-  let flow;
-  let grant;
+  let flow, grant;
   try {
+    if (session.leaving) throw new WireError('draining', 'this session is ending');
     if (open.hops > 10) throw new WireError('loop');
     if (open.app !== appCrawl) throw new WireError('app_denied', 'a browser only fetches pages');
     grant = await grants.accept(open.grant);
@@ -176,7 +192,7 @@ async function serve({ line, account, grants, terms, rules }, stream) {
   } finally {
     line.send('done', account.close(flow));
     account.due();
-    await status({ line, terms, rules });
+    await status(session);
   }
 }
 
