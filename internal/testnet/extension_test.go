@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -32,44 +33,10 @@ const (
 // The extension's own worker, in a stand-in for a browser, fetches a crawl job through a real relay, and is credited
 // for it by the hub. The one other edge does not serve crawls.
 func TestBrowserFetchesACrawlAndIsCredited(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("node is not installed: the extension cannot run here")
-	}
-	terms, err := os.ReadFile(browserTerms)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nodes, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var (
-		world   *sandbox.World
-		invited struct{ hub, relay identity.ID }
-	)
-	cfg := testnet.Config{
-		Site:  manyPages("What a browser read on the site."),
-		World: func(w *sandbox.World) { world = w },
-		Hub:   func(c *hub.Config) { c.Consents = append(c.Consents, accounting.Hash(sha256.Sum256(terms))) },
-		Relay: func(_ int, c *relay.Config) {
-			c.Nodes, c.Resolve = nodes, world.Resolve
-			invited.hub, invited.relay = c.HubID, c.Key.ID()
-		},
-		Edge: func(_ int, c *edge.Config) { c.Rules.Apps = []policy.App{"proxy"} },
-	}
-	testnet.Run(t, cfg, func(ctx context.Context, n *testnet.Net) {
-		hosts, _ := json.Marshal(map[string]string{sandbox.SiteName: forward(ctx, t, world, sandbox.SiteName)})
-		browser := startBrowser(ctx, t, node,
-			"INVITATION=sward:test?hub="+invited.hub.String()+"&relay="+invited.relay.String()+"&at=ws://"+nodes.Addr().String()+"/v1/node",
-			"CA="+n.Info().CA, "HOSTS="+string(hosts))
+	runWithBrowsers(t, manyPages("What a browser read on the site."), func(ctx context.Context, n *testnet.Net, start func() *browser) {
+		browser := start()
 		defer browser.stop()
-		waitUntil(t, "the browser is connected", func() bool { return browser.state().Connected })
-		id, err := identity.ParseID(browser.state().ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-
+		id := browser.id(t)
 		result := crawl(ctx, t, n, map[string]any{"url": n.Info().SiteTLS + "/", "limit": 100, "sitemap": "skip"})
 		if result.Status != "completed" || result.Completed != 13 {
 			t.Fatalf("crawl %s with %d pages, want completed with 13", result.Status, result.Completed)
@@ -83,6 +50,85 @@ func TestBrowserFetchesACrawlAndIsCredited(t *testing.T) {
 		if s := browser.state(); s.Today == 0 || s.Signed == 0 {
 			t.Errorf("the popup shows %+v, want bytes moved and signed for", s)
 		}
+	})
+}
+
+// M07: a browser that is closed in the middle of a page fails nobody's job: the next one does the rest.
+func TestCrawlOutlivesABrowserThatIsKilled(t *testing.T) {
+	pages := manyPages("What two browsers read on the site.")
+	reached, dead := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/page-5" {
+			once.Do(func() { close(reached) })
+			<-dead
+		}
+		pages.ServeHTTP(w, r)
+	})
+	runWithBrowsers(t, site, func(ctx context.Context, n *testnet.Net, start func() *browser) {
+		first := start()
+		firstID := first.id(t)
+		var second *browser
+		var switched sync.WaitGroup
+		switched.Go(func() {
+			<-reached
+			first.stop()
+			close(dead)
+			second = start()
+		})
+		result := crawl(ctx, t, n, map[string]any{"url": n.Info().SiteTLS + "/", "limit": 100, "sitemap": "skip"})
+		switched.Wait()
+		defer second.stop()
+		if result.Status != "completed" || result.Completed != 13 {
+			t.Fatalf("crawl %s with %d pages, want completed with 13", result.Status, result.Completed)
+		}
+		by := map[string]int{}
+		for _, d := range result.Data {
+			by[d.Metadata.Provenance.Edge]++
+		}
+		if second := second.id(t); by[firstID.String()] == 0 || by[second.String()] == 0 {
+			t.Errorf("pages by edge: %v, want some by %s and some by %s", by, firstID, second)
+		}
+	})
+}
+
+// runWithBrowsers runs a network whose one edge serves no crawls, with a relay that lets browsers in. start starts one.
+func runWithBrowsers(t *testing.T, site http.Handler, do func(ctx context.Context, n *testnet.Net, start func() *browser)) {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node is not installed: the extension cannot run here")
+	}
+	terms, err := os.ReadFile(browserTerms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		world      *sandbox.World
+		invitation string
+	)
+	cfg := testnet.Config{
+		Site:  site,
+		World: func(w *sandbox.World) { world = w },
+		Hub:   func(c *hub.Config) { c.Consents = append(c.Consents, accounting.Hash(sha256.Sum256(terms))) },
+		Relay: func(_ int, c *relay.Config) {
+			c.Nodes, c.Resolve = nodes, world.Resolve
+			invitation = fmt.Sprintf("sward:test?hub=%s&relay=%s&at=ws://%s/v1/node", c.HubID, c.Key.ID(), nodes.Addr())
+		},
+		Edge: func(_ int, c *edge.Config) { c.Rules.Apps = []policy.App{"proxy"} },
+	}
+	testnet.Run(t, cfg, func(ctx context.Context, n *testnet.Net) {
+		hosts, err := json.Marshal(map[string]string{sandbox.SiteName: forward(ctx, t, world, sandbox.SiteName)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(ctx, n, func() *browser {
+			return startBrowser(ctx, t, node, "INVITATION="+invitation, "CA="+n.Info().CA, "HOSTS="+string(hosts))
+		})
 	})
 }
 
@@ -141,6 +187,17 @@ func (b *browser) state() browserState {
 	return b.last
 }
 
+// id is who the browser is, once it is connected.
+func (b *browser) id(t *testing.T) identity.ID {
+	t.Helper()
+	waitUntil(t, "the browser is connected", func() bool { return b.state().Connected })
+	id, err := identity.ParseID(b.state().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 func startBrowser(ctx context.Context, t *testing.T, node string, env ...string) *browser {
 	t.Helper()
 	ctx, stop := context.WithCancel(ctx)
@@ -152,7 +209,9 @@ func startBrowser(ctx context.Context, t *testing.T, node string, env ...string)
 		err = cmd.Start()
 	}
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err) // not Fatal: a browser may be started beside the test
+		stop()
+		return &browser{stop: func() {}}
 	}
 	heard := make(chan struct{})
 	b := &browser{stop: func() {
