@@ -19,6 +19,8 @@ const (
 	lowWater = 4
 	// extendWait is how long a stream on an empty grant waits for the hub's answer before it is cut.
 	extendWait = 10 * time.Second
+	// extendPause is how long a hub that is away is left alone before it is asked again.
+	extendPause = time.Second
 	// grantMargin is how long before its expiry a grant is not given to new streams any more.
 	grantMargin = time.Minute
 	// grantIdle is how long a grant lies unused before its rest goes back to the partner's balance.
@@ -44,6 +46,7 @@ type grant struct {
 // reserve takes up to max bytes, asking for more in the background when little is left, and waiting for the answer
 // only when nothing is.
 func (r *Relay) reserve(ctx context.Context, g *grant, max int) (int, error) {
+	var late <-chan time.Time // over all answers together
 	for {
 		g.mu.Lock()
 		left := g.signed.Limit - g.used
@@ -62,14 +65,16 @@ func (r *Relay) reserve(ctx context.Context, g *grant, max int) (int, error) {
 		if answer == nil {
 			return 0, wire.Errorf(wire.OverLimit, "the grant is used up: %v", final)
 		}
-		timer := time.NewTimer(extendWait)
+		if late == nil {
+			timer := time.NewTimer(extendWait)
+			defer timer.Stop()
+			late = timer.C
+		}
 		select {
 		case <-answer:
-			timer.Stop()
 		case <-ctx.Done():
-			timer.Stop()
 			return 0, ctx.Err()
-		case <-timer.C:
+		case <-late:
 			return 0, wire.Errorf(wire.HubAway, "the grant is used up and the hub did not extend it in time")
 		}
 	}
@@ -82,7 +87,7 @@ func (g *grant) settle(reserved, moved int) {
 	g.used -= uint64(reserved - moved)
 }
 
-// extend asks the hub to reserve more on g and tells the edges of the new limit before any stream uses it.
+// extend asks the hub to reserve more on g. A hub that is away is asked once a pause, however many streams would know.
 func (r *Relay) extend(g *grant) {
 	ctx, cancel := context.WithTimeout(r.ctx, extendWait)
 	defer cancel()
@@ -93,21 +98,31 @@ func (r *Relay) extend(g *grant) {
 	if err == nil {
 		err = r.checkGrant(signed)
 	}
-	if err == nil {
-		for _, e := range r.edges.all() {
-			e.session.Send(wire.Regrant{Grant: signed.Bytes()}) //nolint:errcheck // a session that is gone needs no limit
-		}
+	if wire.CodeOf(err) == wire.HubAway {
+		pause(r.ctx, extendPause)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case err == nil:
 		g.signed = signed
+		r.regrant(g)
 	case wire.CodeOf(err) != wire.HubAway:
 		g.final = err
 	}
 	close(g.extending)
 	g.extending = nil
+}
+
+// regrant tells the edges that serve on g of its new limit. Nobody waits for them: an edge that meets the old limit waits
+// for the new one, and one that does not listen holds up no other. Called with g.mu held.
+func (r *Relay) regrant(g *grant) {
+	frame := wire.Regrant{Grant: g.signed.Bytes()}
+	for _, e := range r.edges.all() {
+		if m := e.channel(); m != nil && g.channels[m.ID()] != nil {
+			r.background(func() { e.session.Send(frame) }) //nolint:errcheck // a session that is gone needs no limit
+		}
+	}
 }
 
 // enter counts a stream in that is about to open on the channel of m. A retired grant takes no more.

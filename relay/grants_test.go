@@ -1,0 +1,126 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sward/accounting"
+	"sward/internal/identity"
+	"sward/internal/wire"
+)
+
+// scriptedHub answers Renew as it is told and counts how often it is asked; a relay under test asks nothing else of it.
+type scriptedHub struct {
+	Hub
+	renew func(id accounting.GrantID, want uint64) (accounting.SignedGrant, error)
+	asked atomic.Int32
+}
+
+func (h *scriptedHub) Renew(_ context.Context, id accounting.GrantID, want uint64) (accounting.SignedGrant, error) {
+	h.asked.Add(1)
+	return h.renew(id, want)
+}
+
+// deafSession is a session whose peer does not read its control stream: nothing can be sent while it lives.
+type deafSession struct {
+	session
+	peer identity.ID
+	dead chan struct{}
+}
+
+func (s deafSession) Peer() identity.ID { return s.peer }
+func (s deafSession) Draining() bool    { return false }
+func (s deafSession) Send(wire.Message) error {
+	<-s.dead
+	return errors.New("the session has ended")
+}
+
+func newKey(t *testing.T) identity.Key {
+	t.Helper()
+	key, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// grantRelay is a relay that only keeps grants, with one of limit bytes from its hub. It stops with the test's function.
+func grantRelay(t *testing.T, limit uint64) (r *Relay, hub *scriptedHub, g *grant, sign func(limit uint64) accounting.SignedGrant) {
+	t.Helper()
+	hubKey, relayKey := newKey(t), newKey(t)
+	now := time.Now().UnixMilli()
+	first := accounting.Grant{
+		ID: accounting.GrantID{1}, Issuer: hubKey.ID(), Relay: relayKey.ID(), Purpose: 1, Price: 1, Limit: limit,
+		Issued: now, NotAfter: now + time.Hour.Milliseconds(), MaxChannels: 8,
+	}
+	sign = func(limit uint64) accounting.SignedGrant {
+		next := first
+		next.Limit = limit
+		return accounting.SignGrant("test", hubKey, next)
+	}
+	hub = &scriptedHub{}
+	ctx, stop := context.WithCancel(t.Context())
+	r = &Relay{
+		cfg:   Config{Key: relayKey, Network: "test", Hub: hub, HubID: hubKey.ID()}.withDefaults(),
+		edges: newTable(), grants: map[accounting.GrantID]*grant{}, ctx: ctx,
+	}
+	t.Cleanup(func() {
+		stop()
+		r.tasks.Wait()
+	})
+	return r, hub, r.adopt(sign(limit)), sign
+}
+
+// A stream at the end of its grant waits a while for a hub that is away, and asks it now and then, not without a pause.
+func TestEmptyGrantDoesNotStormAHubThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, hub, g, _ := grantRelay(t, 1000)
+		hub.renew = func(accounting.GrantID, uint64) (accounting.SignedGrant, error) {
+			if hub.asked.Load() > 1000 { // or a storm would have no end in a bubble's time
+				return accounting.SignedGrant{}, wire.Errorf(wire.Internal, "asked too often")
+			}
+			return accounting.SignedGrant{}, wire.Errorf(wire.HubAway, "connection refused")
+		}
+		if n, err := r.reserve(t.Context(), g, 4000); n != 1000 || err != nil {
+			t.Fatalf("reserve: got %d, %v, want the 1000 that are left", n, err)
+		}
+		began := time.Now()
+		n, err := r.reserve(t.Context(), g, 1)
+		if waited := time.Since(began); n != 0 || wire.CodeOf(err) != wire.HubAway || waited != extendWait {
+			t.Errorf("reserve on an empty grant: got %d, %v after %s, want hub_away after %s", n, err, waited, extendWait)
+		}
+		if asked, most := int(hub.asked.Load()), int(extendWait/extendPause)+2; asked > most {
+			t.Errorf("the hub was asked %d times in %s, want at most %d", asked, extendWait, most)
+		}
+	})
+}
+
+// One edge that does not read what it is told holds up nobody else's stream.
+func TestDeafEdgeHoldsUpNoExtension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, hub, g, sign := grantRelay(t, 1000)
+		hub.renew = func(accounting.GrantID, uint64) (accounting.SignedGrant, error) { return sign(5000), nil }
+		key, peer := newKey(t), newKey(t)
+		meter := accounting.NewMeter(accounting.MeterConfig{
+			Side: accounting.RelaySide, Network: "test", Channel: accounting.Channel{RelayKey: key.ID()}, Key: key,
+		})
+		deaf := &edge{id: peer.ID(), session: deafSession{peer: peer.ID(), dead: make(chan struct{})}, meter: meter}
+		defer close(deaf.session.(deafSession).dead)
+		if err := r.edges.add(deaf); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.enter(meter); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.reserve(t.Context(), g, 1000); n != 1000 || err != nil {
+			t.Fatalf("reserve: got %d, %v, want 1000", n, err)
+		}
+		if n, err := r.reserve(t.Context(), g, 1000); n != 1000 || err != nil {
+			t.Errorf("reserve after the extension: got %d, %v, want 1000", n, err)
+		}
+	})
+}
