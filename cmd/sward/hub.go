@@ -43,6 +43,9 @@ func defaultHubFile() hubFile {
 
 // check finds what a hub cannot keep to.
 func (f hubFile) check() error {
+	if err := identity.CheckNetwork(f.Network); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
 	switch {
 	case f.Delay <= 0:
 		return fmt.Errorf("delay: %s is no time between two requests", f.Delay)

@@ -34,6 +34,20 @@ func defaultRelayFile() relayFile {
 	}
 }
 
+// check finds what a relay cannot keep to.
+func (f relayFile) check() error {
+	if err := identity.CheckNetwork(f.Network); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	if f.Hub == "" || f.HubID.IsZero() {
+		return errors.New("no hub: give --hub and --hub-id, or hub and hub_id in relay.yaml")
+	}
+	if _, _, err := net.SplitHostPort(f.Hub); err != nil {
+		return fmt.Errorf("hub: %q is not host:port", f.Hub)
+	}
+	return nil
+}
+
 func relayCommand() *cobra.Command {
 	var dir, hubID string
 	file := defaultRelayFile()
@@ -77,8 +91,8 @@ func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
 	if err != nil {
 		return err
 	}
-	if file.Hub == "" || file.HubID.IsZero() {
-		return errors.New("no hub: give --hub and --hub-id, or hub and hub_id in relay.yaml")
+	if err := file.check(); err != nil {
+		return err
 	}
 	key, err := identity.LoadOrCreateKey(filepath.Join(dir, "key"))
 	if err != nil {
