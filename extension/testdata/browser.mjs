@@ -1,11 +1,13 @@
 // A browser's surroundings for node.js under Node: enough of chrome, indexedDB and fetch for the extension's own
-// worker to run unchanged. The environment says where the network is; the id of the node goes to standard output.
+// worker to run unchanged. The environment says where the network is; what the
+// popup would show goes to standard output.
 //
 //   INVITATION  as an owner would paste it        HOSTS  {"name": "host:port on this machine"}, reached by TLS
 //   CA          file with the root to trust
 
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
+import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { memory } from './world.mjs';
 
@@ -70,6 +72,9 @@ const before = await ask({ ask: 'state' });
 if (before.result?.missing !== 'consent') throw new Error('without consent: ' + JSON.stringify(before));
 const agreed = await ask({ ask: 'agree', typed: 'I agree', invitation: INVITATION });
 if (agreed.error) throw new Error(agreed.error);
+
+// What comes in is what the owner clicks: one request a line.
+createInterface({ input: process.stdin }).on('line', (line) => ask({ ask: line }));
 
 for (let told = ''; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
   const { result } = await ask({ ask: 'state' });

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -92,6 +93,20 @@ func TestCrawlOutlivesABrowserThatIsKilled(t *testing.T) {
 	})
 }
 
+func TestPausedBrowserLeavesTheRelay(t *testing.T) {
+	runWithBrowsers(t, manyPages("x"), func(_ context.Context, n *testnet.Net, start func() *browser) {
+		browser := start()
+		defer browser.stop()
+		browser.id(t)
+		ready := func(want int) func() bool { return func() bool { return n.Relays()[0].Ready() == want } }
+		waitUntil(t, "edge and browser are there", ready(2))
+		browser.click(t, "pause")
+		waitUntil(t, "the browser has left", ready(1))
+		browser.click(t, "resume")
+		waitUntil(t, "the browser is back", ready(2))
+	})
+}
+
 // runWithBrowsers runs a network whose one edge serves no crawls, with a relay that lets browsers in. start starts one.
 func runWithBrowsers(t *testing.T, site http.Handler, do func(ctx context.Context, n *testnet.Net, start func() *browser)) {
 	t.Helper()
@@ -167,7 +182,8 @@ func forward(ctx context.Context, t *testing.T, world *sandbox.World, name strin
 
 // browser is the extension at work.
 type browser struct {
-	stop func()
+	stop  func()
+	owner io.Writer
 
 	mu   sync.Mutex
 	last browserState
@@ -187,6 +203,14 @@ func (b *browser) state() browserState {
 	return b.last
 }
 
+// click is the owner at the popup.
+func (b *browser) click(t *testing.T, what string) {
+	t.Helper()
+	if _, err := fmt.Fprintln(b.owner, what); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // id is who the browser is, once it is connected.
 func (b *browser) id(t *testing.T) identity.ID {
 	t.Helper()
@@ -204,7 +228,11 @@ func startBrowser(ctx context.Context, t *testing.T, node string, env ...string)
 	cmd := exec.CommandContext(ctx, node, "--experimental-websocket", "--no-warnings", browserScript)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
+	owner, err := cmd.StdinPipe()
+	var out io.Reader
+	if err == nil {
+		out, err = cmd.StdoutPipe()
+	}
 	if err == nil {
 		err = cmd.Start()
 	}
@@ -214,7 +242,7 @@ func startBrowser(ctx context.Context, t *testing.T, node string, env ...string)
 		return &browser{stop: func() {}}
 	}
 	heard := make(chan struct{})
-	b := &browser{stop: func() {
+	b := &browser{owner: owner, stop: func() {
 		stop()
 		<-heard
 		cmd.Wait() //nolint:errcheck // it was killed

@@ -271,21 +271,11 @@ func (n *testNode) open(s *NodeSession, number byte) *NodeStream {
 func TestNodesCutReachesTheReader(t *testing.T) {
 	n, s := newNodeLine(t).join(t)
 	st := n.open(s, 1)
-	n.frame(1, wire.Body{Data: []byte("unread")})
+	n.frame(1, wire.Body{Data: []byte("half an answer")})
 	n.frame(1, wire.Bye{Code: wire.CapDay})
-	// Reading starts when the cut is there, so that what was sent before it is dropped.
-	for s.buffered.Load() != 0 || !cutOffStream(st) {
-		time.Sleep(time.Millisecond)
+	if got, err := io.ReadAll(st); wire.CodeOf(err) != wire.CapDay {
+		t.Errorf("got %q, %v, want cap_day", got, err)
 	}
-	if _, err := st.Read(make([]byte, 1)); wire.CodeOf(err) != wire.CapDay {
-		t.Errorf("got %v, want cap_day", err)
-	}
-}
-
-func cutOffStream(st *NodeStream) bool {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.end != nil
 }
 
 func TestNodeStreamObeysItsDeadline(t *testing.T) {
@@ -338,7 +328,7 @@ func TestHostileNodeLosesItsSession(t *testing.T) {
 			st := n.open(s, 1)
 			attack(n)
 			<-s.Done()
-			if _, err := st.Read(make([]byte, 1)); err == nil && name != "more than may be under way" {
+			if _, err := st.Read(make([]byte, 1)); err == nil {
 				t.Error("the stream of an ended session still reads")
 			}
 			if _, _, err := s.Open(t.Context(), wire.Open{}); wire.CodeOf(err) != wire.EdgeGone {
