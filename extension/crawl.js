@@ -99,7 +99,7 @@ export class Crawler {
       });
       if (answer.type === 'opaqueredirect' || (answer.status >= 300 && answer.status < 400 && answer.headers.has('location'))) {
         await answer.body?.cancel();
-        return { code: 'redirect_denied', asked: true };
+        return { code: 'app_denied', asked: true }; // where to is hidden: an agent can follow it
       }
       const { body, cut } = await read(answer, limit);
       used += body.length;

@@ -75,13 +75,13 @@ test('robots.txt is obeyed, and a site without an answer is left alone', async (
 
 test('what must not be fetched is not asked for', async () => {
   const { pages, asked } = await crawl(['http://example.org/', 'https://192.168.0.1/', 'https://router.lan/'], {});
-  assert.deepEqual(pages.map((p) => p.code), [codes.plain_http_denied, codes.bad_host, codes.dest_name]);
+  assert.deepEqual(pages.map((p) => p.code), [codes.plain_http_denied, codes.app_denied, codes.dest_name]);
   assert.deepEqual(asked, []);
 });
 
 test('a redirect is not followed', async () => {
   const { pages } = await crawl(['https://example.org/a'], { '/a': () => page('', { status: 302, headers: { location: 'http://192.168.0.1/' } }) });
-  assert.deepEqual([pages[0].code, pages[0].status, pages[0].attest.length], [codes.redirect_denied, 0, 0]);
+  assert.deepEqual([pages[0].code, pages[0].status, pages[0].attest.length], [codes.app_denied, 0, 0]);
 });
 
 test('an endless page is cut at the limit and says so', async () => {

@@ -54,9 +54,11 @@ test('nothing but public names over https is fetched', () => {
   const refused = {
     plain_http_denied: ['http://example.org/'],
     bad_host: [
-      'file:///etc/passwd', 'chrome://settings', 'ftp://example.org/', 'javascript:alert(1)', 'data:text/html,x', 'nonsense', 'https://192.168.0.1/',
-      'https://8.8.8.8/', 'https://[::1]/', 'https://0x7f.1/', 'https://0177.0.0.1/', 'https://2130706433/', 'https://１２７.0.0.1/', 'https://a:b@example.org/',
+      'file:///etc/passwd', 'chrome://settings', 'ftp://example.org/', 'javascript:alert(1)', 'data:text/html,x', 'nonsense', 'https://a:b@example.org/',
       'https://a_b.example.org/', 'https://example.org./',
+    ],
+    app_denied: [
+      'https://192.168.0.1/', 'https://8.8.8.8/', 'https://[::1]/', 'https://0x7f.1/', 'https://0177.0.0.1/', 'https://2130706433/', 'https://１２７.0.0.1/',
     ],
     port_not_allowed: ['https://example.org:8443/', 'https://example.org:22/'],
     dest_loopback: ['https://localhost/', 'https://x.localhost/'],

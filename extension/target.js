@@ -23,7 +23,7 @@ export function checkURL(raw) {
 
 // The URL parser has turned every spelling of an IPv4 address into dotted decimals, and full-width forms into ASCII.
 function checkName(name) {
-  if (name.startsWith('[') || /^[0-9.]+$/.test(name)) throw new WireError('bad_host', 'browsers fetch from names only');
+  if (name.startsWith('[') || /^[0-9.]+$/.test(name)) throw new WireError('app_denied', 'browsers fetch from names only');
   if (name === 'localhost' || name.endsWith('.localhost')) throw new WireError('dest_loopback', 'this computer');
   const labels = name.split('.');
   if (labels.some((l) => !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(l)) || name.length > 253) throw new WireError('bad_host', 'not a host name');

@@ -25,7 +25,7 @@ export const codes = {
   port_not_allowed: 0x0302, app_denied: 0x0306, plain_http_denied: 0x0307, no_consent: 0x0401, paused: 0x0402,
   cap_day: 0x0404, cap_month: 0x0405, stream_limit: 0x0406, draining: 0x0503, internal: 0x0505, protocol_error: 0x0601,
   grant_invalid: 0x0604, window_closed: 0x0605, binding: 0x0606, target_closed: 0x0706, fetch_timeout: 0x0708,
-  redirect_denied: 0x0801, robots_denied: 0x0802, robots_unreachable: 0x0803,
+  robots_denied: 0x0802, robots_unreachable: 0x0803,
 };
 
 /** WireError is a code of the network with a sentence for people. */

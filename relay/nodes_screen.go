@@ -129,7 +129,8 @@ func (s *screen) check(t wire.Type, body []byte) error {
 	return nil
 }
 
-// screenURL is the host of a URL that a browser may be sent to.
+// screenURL is the host of a URL that a browser may be sent to. What an agent might fetch all the same is refused with a
+// code after which the crawler asks another edge.
 func screenURL(raw string) (policy.Host, error) {
 	u, err := url.Parse(raw)
 	switch {
@@ -145,7 +146,7 @@ func screenURL(raw string) (policy.Host, error) {
 		return policy.Host{}, err
 	}
 	if _, literal := target.Host.Addr(); literal {
-		return policy.Host{}, wire.Errorf(wire.BadHost, "browsers' nodes fetch from names only")
+		return policy.Host{}, wire.Errorf(wire.AppDenied, "browsers' nodes fetch from names only")
 	}
 	return target.Host, nil
 }
