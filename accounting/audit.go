@@ -37,7 +37,7 @@ func (f *Finding) Error() string {
 //
 // If the book does not hold, the error is a *Finding with the first thing that is wrong, and the report says how far it
 // held. What an audit cannot know is that whole files are an older state of the book: keep the report, whose head names
-// the end of the journal, and compare.
+// the end of the journal, and compare. An audit that ctx ends early finds nothing: the error is then the context's.
 //
 // A book that a hub has open can be audited too: what is written meanwhile is left out.
 func Audit(ctx context.Context, dir string) (Report, error) {
@@ -45,6 +45,9 @@ func Audit(ctx context.Context, dir string) (Report, error) {
 	a.verifier.state = newState()
 	a.recount = newRecount()
 	err := a.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("audit: %w", ctx.Err()) // what it could not read any more is no fault of the book
+	}
 	a.report.fill(a.verifier.state)
 	if err == nil {
 		a.report.Holds = true
@@ -74,7 +77,7 @@ func (a *audit) run(ctx context.Context) error {
 	} else if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	} else {
-		defer unlock()
+		defer unlock() //nolint:errcheck // the lock of a reader, which ends with the process at the latest
 	}
 	broken, err := a.checkSeal()
 	if err != nil {

@@ -1,6 +1,7 @@
 package accounting
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"io/fs"
@@ -263,6 +264,17 @@ func TestAuditFindsAForgedBook(t *testing.T) {
 				t.Errorf("the finding %q does not say which record it is about", finding)
 			}
 		})
+	}
+}
+
+func TestAuditThatIsStoppedAccusesNobody(t *testing.T) {
+	n := busyTown(t)
+	n.must(n.book.Close())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	report, err := Audit(ctx, n.cfg.Dir)
+	if finding := (*Finding)(nil); !errors.Is(err, context.Canceled) || errors.As(err, &finding) || report.Holds {
+		t.Errorf("got %v, holds %t, want the context's error and no finding", err, report.Holds)
 	}
 }
 

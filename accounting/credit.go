@@ -183,14 +183,17 @@ func (s *state) foldEvidence(p place, e *evidenceEvent) error {
 	}
 	bit, half := proofBits[e.Rule], e.Rule == ErrHalfSigned
 	if half != (unsigned(r.EdgeSig) || unsigned(r.RelaySig)) {
-		return fmt.Errorf("%s with a signature too many or too few", e.Rule)
+		return fmt.Errorf("%s with a signature too many or too few", string(e.Rule))
 	}
-	if found := s.checkReceipt(&r, r.Hash(), p.Time); bit == 0 || !errors.Is(found, e.Rule) {
-		return fmt.Errorf("filed as %s, but is %w", e.Rule, found)
+	switch found := s.checkReceipt(&r, r.Hash(), p.Time); {
+	case found == nil:
+		return fmt.Errorf("filed as %s, but breaks no rule", string(e.Rule))
+	case bit == 0 || !errors.Is(found, e.Rule):
+		return fmt.Errorf("filed as %s, but is %w", string(e.Rule), found)
 	}
 	c := s.channels[r.Channel]
 	if c.proofs&bit != 0 {
-		return fmt.Errorf("a second proof of %s", e.Rule)
+		return fmt.Errorf("a second proof of %s", string(e.Rule))
 	}
 	c.proofs |= bit
 	s.put(tableChannel, c.id.String(), c)

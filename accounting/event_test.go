@@ -171,7 +171,7 @@ func FuzzBatch(f *testing.F) {
 }
 
 func TestOwnersCodeIsReadAsPeopleTypeIt(t *testing.T) {
-	code := [codeBytes]byte(fill16(0x5a))
+	code := fill16(0x5a)
 	text := formatCode(code)
 	for _, typed := range []string{text, strings.ToLower(text), strings.ReplaceAll(text, "-", " "), strings.ReplaceAll(text, "-", "")} {
 		if got, ok := parseCode(typed); !ok || got != code {

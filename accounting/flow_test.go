@@ -64,7 +64,7 @@ func TestStreamGivesUpOnAPeerThatStopsSigning(t *testing.T) {
 			s := newSides()
 			flow, other := s.stream(t, 4, grantA)
 			if side == RelaySide {
-				flow, other = other, flow
+				flow = other
 			}
 			moved := fillWindow(t, flow)
 			start := time.Now()

@@ -112,7 +112,7 @@ func (m *mirror) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.postings, err = m.db.QueryContext(ctx, "SELECT tx, account, amount, balance FROM posting ORDER BY rowid")
+	m.postings, err = m.db.QueryContext(ctx, "SELECT tx, account, amount, balance FROM posting ORDER BY rowid") //nolint:rowserrcheck // follow and compare read them, and check
 	return err
 }
 
@@ -127,6 +127,9 @@ func (m *mirror) close() error {
 func (m *mirror) follow(s *state) error {
 	for _, want := range s.postings {
 		if !m.postings.Next() {
+			if err := m.postings.Err(); err != nil {
+				return &Finding{File: ledgerFile, Why: err.Error()}
+			}
 			return &Finding{File: ledgerFile, Why: fmt.Sprintf("posting of transaction %d to %s is missing", want.tx, want.account)}
 		}
 		var tx, amount, balance int64

@@ -161,7 +161,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, who role, limit 
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(data)
+	w.Write(data) //nolint:errcheck // the caller has gone
 }
 
 // peer is who calls, if the role is theirs.

@@ -2,6 +2,7 @@ package accounting
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -208,7 +209,7 @@ func readOn(r *segmentReader, after uint64, head [32]byte, fn func(Record, locat
 		}
 		at := location{r.name, r.offset}
 		record, err := r.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil && record.Seq > after {
