@@ -145,15 +145,15 @@ func answer(w http.ResponseWriter, status int, body any) {
 	h.Set("X-Content-Type-Options", "nosniff") // documents hold strangers' HTML
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(text) // a partner who has gone reads no error either
+	w.Write(text) //nolint:errcheck // a partner who has gone reads no error either
 }
 
 // decode reads a JSON body. It answers itself and reports false when that fails.
 func decode(w http.ResponseWriter, r *http.Request, into any) bool {
 	slow := http.NewResponseController(w)
-	slow.SetReadDeadline(time.Now().Add(bodyTimeout)) // a writer without deadlines is a test's
+	slow.SetReadDeadline(time.Now().Add(bodyTimeout)) //nolint:errcheck // a writer without deadlines is a test's
 	err := json.NewDecoder(r.Body).Decode(into)
-	slow.SetReadDeadline(time.Time{}) // or a long answer would look like a partner who has gone
+	slow.SetReadDeadline(time.Time{}) //nolint:errcheck // or a long answer would look like a partner who has gone
 	if err == nil {
 		return true
 	}

@@ -113,10 +113,9 @@ func (b *batch) openCrawl(ctx context.Context) (net.Conn, string, error) {
 
 // order is the batch in the edge's terms.
 func (b *batch) order() fetch.Batch {
-	n := time.Duration(len(b.l.items))
 	o := fetch.Batch{
 		Job: b.l.job.wireID(), Delay: b.l.delay, Agent: b.c.cfg.Agent, MaxBody: int64(b.c.cfg.MaxBody),
-		Deadline: min(n*(b.l.delay+b.c.cfg.PageTimeout)+b.c.cfg.PageTimeout, maxDeadline),
+		Deadline: min(time.Duration(len(b.l.items))*(b.l.delay+b.c.cfg.PageTimeout)+b.c.cfg.PageTimeout, maxDeadline),
 	}
 	for _, it := range b.l.items {
 		o.URLs = append(o.URLs, it.url)

@@ -42,13 +42,12 @@ type testEdge struct {
 	name string
 	key  ed25519.PrivateKey
 
-	lies  bool                       // changes bodies before it signs them
-	forge bool                       // signs with another key
-	wrap  func(net.Conn) net.Conn    // of its end of each stream
-	allow func(u *url.URL) error     // the owner's word
-	dead  atomic.Bool                // takes no more streams
-	dial  func() (net.Conn, error)   // to the site
-	seen  func(host string, in bool) // a stream began or ended
+	lies  bool                     // changes bodies before it signs them
+	forge bool                     // signs with another key
+	wrap  func(net.Conn) net.Conn  // of its end of each stream
+	allow func(u *url.URL) error   // the owner's word
+	dead  atomic.Bool              // takes no more streams
+	dial  func() (net.Conn, error) // to the site
 }
 
 func newNetwork(t *testing.T, site http.Handler, edges ...*testEdge) *network {

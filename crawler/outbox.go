@@ -20,7 +20,7 @@ func (c *Crawler) feedIndex(ctx context.Context) error {
 	for {
 		n, err := c.feedOnce(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // stopped: what was not handed over waits for the next start
 		}
 		if err != nil && !failing {
 			c.cfg.Log.Error("the index takes no pages, they wait", "error", err)

@@ -63,7 +63,7 @@ func openStore(dir string) (_ *store, err error) {
 
 func (s *store) migrate() error {
 	var version int
-	if err := s.reader.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
+	if err := s.reader.QueryRowContext(context.Background(), "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
 	switch version {
@@ -116,11 +116,11 @@ func (t *tx) stmt(query string) (*sql.Stmt, error) {
 
 // do runs a statement and returns how many rows it changed.
 func (t *tx) do(query string, args ...any) (int64, error) {
-	stmt, err := t.stmt(query)
+	stmt, err := t.stmt(query) //nolint:sqlclosecheck // close ends it with the store
 	if err != nil {
 		return 0, err
 	}
-	r, err := stmt.Exec(args...)
+	r, err := stmt.ExecContext(context.Background(), args...)
 	if err != nil {
 		return 0, fmt.Errorf("store: %w", err)
 	}
@@ -129,11 +129,11 @@ func (t *tx) do(query string, args ...any) (int64, error) {
 
 // query runs a query for one row.
 func (t *tx) query(query string, args ...any) *sql.Row {
-	stmt, err := t.stmt(query)
+	stmt, err := t.stmt(query) //nolint:sqlclosecheck // close ends it with the store
 	if err != nil {
 		return t.writer.QueryRowContext(context.Background(), query, args...) // carries the same error
 	}
-	return stmt.QueryRow(args...)
+	return stmt.QueryRowContext(context.Background(), args...)
 }
 
 func (s *store) close() error {

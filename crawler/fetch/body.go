@@ -102,7 +102,7 @@ func (b *body) end(err error) error {
 	case b.ctx.Err() != nil:
 		b.flags |= wire.PageTimeTruncated
 		b.err = context.Cause(b.ctx)
-	case err != io.EOF:
+	case err != io.EOF: //nolint:errorlint // an end is io.EOF itself (io.Reader): one that is wrapped is a cut
 		b.err = fmt.Errorf("read body: %w", err)
 	}
 	return io.EOF

@@ -311,7 +311,7 @@ func TestFetchStopsWithEmit(t *testing.T) {
 			calls++
 			return full
 		})
-		if err != full || calls != 1 {
+		if !errors.Is(err, full) || calls != 1 {
 			t.Errorf("Fetch = %v after %d calls, want emit's error after 1", err, calls)
 		}
 	})

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -214,7 +215,7 @@ func TestTurnsEndWithTheContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		start := time.Now()
-		if err := p.wait(ctx, "site.example", 0); err != context.Canceled || time.Since(start) != time.Second {
+		if err := p.wait(ctx, "site.example", 0); !errors.Is(err, context.Canceled) || time.Since(start) != time.Second {
 			t.Errorf("wait = %v after %v, want canceled after 1s", err, time.Since(start))
 		}
 	})

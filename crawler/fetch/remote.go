@@ -130,8 +130,9 @@ func (c *client) check(r Result) error {
 
 // body reads one page's zstd stream to its end.
 func (c *client) body() ([]byte, error) {
-	in := &pieceReader{client: c, left: c.batch.MaxBody + c.batch.MaxBody>>7 + 1<<16} // zstd's bound for what cannot be compressed
-	if err := in.fill(); err == io.EOF {
+	// Of what cannot be compressed, zstd makes a little more than it was.
+	in := &pieceReader{client: c, left: c.batch.MaxBody + c.batch.MaxBody>>7 + 1<<16}
+	if err := in.fill(); err == io.EOF { //nolint:errorlint // wrapped, it is the end of the stream and not of the body
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -194,7 +195,7 @@ func (p *pieceReader) fill() error {
 
 // cause tells a stream that failed from a body that cannot be decoded.
 func (p *pieceReader) cause(err error) error {
-	if p.err != nil && p.err != io.EOF {
+	if p.err != nil && p.err != io.EOF { //nolint:errorlint // see body
 		return p.err
 	}
 	return wire.Errorf(wire.ProtocolError, "body is not a zstd stream: %s", err)

@@ -41,11 +41,11 @@ type Result struct {
 
 // Header parses the response head. It is an error when there was no response.
 func (r Result) Header() (http.Header, error) {
-	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(r.Response)), nil)
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(r.Response)), nil) //nolint:bodyclose // the content is in Body, there is none to close
 	if err != nil {
 		return nil, fmt.Errorf("read response head: %w", err)
 	}
-	return resp.Header, nil // the content is in Body, there is none to close
+	return resp.Header, nil
 }
 
 // retryAfter reads the Retry-After of an answer that asks for patience (RFC 9110

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -190,7 +191,7 @@ func TestRobotsOfACutBatchAreNotRemembered(t *testing.T) {
 		cancel()
 		return nil, context.Canceled
 	})
-	if err != context.Canceled {
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cut read = %v, want canceled", err)
 	}
 	want := &Robots{}

@@ -128,7 +128,7 @@ func (t *transport) do(ctx context.Context, u *url.URL, lim limits) (*exchange, 
 		"Accept":          {"*/*"},
 		"Accept-Encoding": {acceptEncoding},
 	}
-	resp, err := t.http.RoundTrip(req)
+	resp, err := t.http.RoundTrip(req) //nolint:bodyclose // the exchange closes it
 	if err != nil {
 		err = orCause(ctx, err)
 		x.cancel()
