@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 
@@ -90,6 +91,28 @@ func TestCrawlOutlivesABrowserThatIsKilled(t *testing.T) {
 		if second := second.id(t); by[firstID.String()] == 0 || by[second.String()] == 0 {
 			t.Errorf("pages by edge: %v, want some by %s and some by %s", by, firstID, second)
 		}
+	})
+}
+
+// A page four times as long as the window of a beginner gets through only while both sides sign receipts.
+func TestBrowserSignsItsWayThroughTheWindow(t *testing.T) {
+	const size = 2 << 20
+	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprintf(w, "<!doctype html><title>Long</title><p>A page with a long remark.</p><!-- %s -->", strings.Repeat("remark ", size/7))
+	})
+	runWithBrowsers(t, site, func(ctx context.Context, n *testnet.Net, start func() *browser) {
+		browser := start()
+		defer browser.stop()
+		browser.id(t)
+		result := crawl(ctx, t, n, map[string]any{"url": n.Info().SiteTLS + "/", "limit": 1, "sitemap": "skip"})
+		if result.Status != "completed" || result.Completed != 1 {
+			t.Fatalf("crawl %s with %d pages, want completed with 1", result.Status, result.Completed)
+		}
+		waitUntil(t, "all of it is signed for", func() bool { return browser.state().Signed >= size })
 	})
 }
 
