@@ -48,6 +48,7 @@ func putForEver(dir string) error {
 			fmt.Println("put", d.Title)
 		}
 		if n%5 == 4 {
+			fmt.Println("deleting", batch[0].Title) // from here on the page may be gone, whatever is said later
 			if err := x.Delete(ctx, batch[0].URL); err != nil {
 				return err
 			}
@@ -109,8 +110,12 @@ func killAfter(t *testing.T, dir string, lines int, there map[string]bool) {
 		if n == lines {
 			child.Process.Kill() // what it says until it is dead counts too
 		}
-		what, word, _ := strings.Cut(said.Text(), " ")
-		there[word] = what == "put"
+		switch what, word, _ := strings.Cut(said.Text(), " "); what {
+		case "put", "deleted":
+			there[word] = what == "put"
+		case "deleting":
+			delete(there, word)
+		}
 	}
 	child.Wait()
 }
