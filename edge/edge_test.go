@@ -171,11 +171,15 @@ func TestCapHoldsAcrossParallelStreams(t *testing.T) { // H01 through the whole 
 	s := r.next()
 	g := r.grant()
 	ended := make(chan error, 8)
+	var open []*testStream // all before the first byte: the cap may be used up a moment later
 	for range cap(ended) {
 		st, err := s.open(t.Context(), g, "site.example", 443)
 		if err != nil {
 			t.Fatal(err)
 		}
+		open = append(open, st)
+	}
+	for _, st := range open {
 		go func() {
 			_, err := st.exchange(t.Context(), dayCap)
 			st.end()
