@@ -127,7 +127,7 @@ func TestRunNamesWhatIsWrongWithTheSettings(t *testing.T) {
 		t.Errorf("status of nothing: got %v, want %v", err, os.ErrNotExist)
 	}
 	for want, text := range map[string]string{
-		"unknwon":           "unknwon: 1\n",
+		"puppies":           "puppies: 1\n",
 		"hub.id":            "network: test\n",
 		"month":             "caps: {month: lots}\n",
 		"policy.ports":      "policy: {ports: [25]}\n",

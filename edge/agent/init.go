@@ -40,7 +40,15 @@ func initCommand() *cobra.Command {
 			"Agreement is typed at a terminal, or given by a code that the hub's operator issued to the line's owner.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return initialise(cmd.Context(), f, cmd.InOrStdin(), cmd.OutOrStdout())
+			if err := initialise(cmd.Context(), f, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
+				return err
+			}
+			program := "sward-edge"
+			if parent := cmd.Parent(); parent != nil {
+				program = parent.CommandPath() // "sward edge", in the program that has every role
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "Start sharing with: %s run --dir %s\n", program, f.dir)
+			return nil
 		},
 	}
 	dirFlag(cmd, &f.dir)
@@ -81,8 +89,7 @@ func initialise(ctx context.Context, f initFlags, in io.Reader, out io.Writer) e
 			return err
 		}
 	}
-	fmt.Fprintf(out, "\nThis edge is %s.\nIts settings are in %s.\nStart sharing with: run --dir %s\n",
-		key.ID(), filepath.Join(f.dir, configFile), f.dir)
+	fmt.Fprintf(out, "\nThis edge is %s.\nIts settings are in %s.\n", key.ID(), filepath.Join(f.dir, configFile))
 	return nil
 }
 
