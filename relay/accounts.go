@@ -16,13 +16,17 @@ const (
 	// refusalLife is how long a refused name and key are refused without asking again, so that a client with a wrong
 	// key in a loop costs the hub one question.
 	refusalLife = 5 * time.Second
-	// maxAccounts bounds the cache.
-	maxAccounts = 4096
+	// maxAccounts bounds the partners that are remembered, maxStrangers the names and keys that were never confirmed.
+	maxAccounts  = 4096
+	maxStrangers = 1024
 )
+
+// pair is a hash of a name and a key.
+type pair [sha256.Size]byte
 
 // account is one name and key as a partner presented them, with what the hub said of it.
 type account struct {
-	name, key string
+	at pair
 
 	mu      sync.Mutex // held while the hub is asked: one partner never asks twice at once
 	checked time.Time
@@ -30,10 +34,16 @@ type account struct {
 	grant   *grant
 }
 
-// accounts caches what the hub said, by a hash of name and key: a wrong key is another entry, never a hit.
+// accounts caches what the hub said, by name and key: a wrong key is another entry, never a hit. Who guesses at the door
+// pushes out other guesses and no partner: a partner that is forgotten has its balance reserved a second time.
 type accounts struct {
-	mu  sync.Mutex
-	all map[[sha256.Size]byte]*account
+	mu        sync.Mutex
+	partners  map[pair]*account
+	strangers map[pair]*account
+}
+
+func newAccounts() *accounts {
+	return &accounts{partners: map[pair]*account{}, strangers: map[pair]*account{}}
 }
 
 func (a *accounts) find(name, key string) *account {
@@ -41,21 +51,41 @@ func (a *accounts) find(name, key string) *account {
 	h.Write([]byte(name))
 	h.Write([]byte{0}) // a name holds no NUL, so no two pairs share a hash
 	h.Write([]byte(key))
-	at := [sha256.Size]byte(h.Sum(nil))
+	at := pair(h.Sum(nil))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if found, ok := a.all[at]; ok {
+	if found, ok := a.partners[at]; ok {
 		return found
 	}
-	if len(a.all) >= maxAccounts {
-		for old := range a.all { // any: a wrongly evicted one costs its partner one question to the hub
-			delete(a.all, old)
-			break
-		}
+	if found, ok := a.strangers[at]; ok {
+		return found
 	}
-	made := &account{name: name, key: key}
-	a.all[at] = made
+	makeRoom(a.strangers, maxStrangers)
+	made := &account{at: at}
+	a.strangers[at] = made
 	return made
+}
+
+// confirm remembers one among the partners.
+func (a *accounts) confirm(found *account) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.strangers, found.at)
+	if a.partners[found.at] == nil {
+		makeRoom(a.partners, maxAccounts)
+	}
+	a.partners[found.at] = found
+}
+
+// makeRoom drops any one entry of a full table: a wrongly dropped one costs a question to the hub.
+func makeRoom(table map[pair]*account, most int) {
+	if len(table) < most {
+		return
+	}
+	for at := range table {
+		delete(table, at)
+		return
+	}
 }
 
 // authorise confirms a partner, from the cache while that is fresh, and has a grant ready for its next stream.
@@ -85,6 +115,7 @@ func (r *Relay) authorise(ctx context.Context, name, key string) (*account, erro
 		return nil, err
 	}
 	a.grant = r.adopt(signed)
+	r.accounts.confirm(a)
 	return a, nil
 }
 

@@ -1,0 +1,48 @@
+package relay
+
+import (
+	"context"
+	"strconv"
+	"testing"
+
+	"sward/accounting"
+	"sward/internal/wire"
+)
+
+// keyHub knows one partner and counts the grants that it reserves.
+type keyHub struct {
+	Hub
+	sign    func() accounting.SignedGrant
+	granted int
+}
+
+func (h *keyHub) Authorise(_ context.Context, name, key string, _ uint64) (accounting.SignedGrant, error) {
+	if name != "partner" || key != "right" {
+		return accounting.SignedGrant{}, wire.Errorf(wire.AuthFailed, "name or key are wrong")
+	}
+	h.granted++
+	return h.sign(), nil
+}
+
+// Each grant is balance that is reserved for minutes: who guesses keys at the door must not make a partner's pile up.
+func TestGuessedKeysCostAPartnerNothing(t *testing.T) {
+	r, _, _, sign := grantRelay(t, firstGrant)
+	hub := &keyHub{sign: func() accounting.SignedGrant { return sign(firstGrant) }}
+	r.cfg.Hub, r.accounts = hub, newAccounts()
+	for n := range 3 * maxAccounts {
+		if _, err := r.authorise(t.Context(), "partner", strconv.Itoa(n)); wire.CodeOf(err) != wire.AuthFailed {
+			t.Fatalf("wrong key: got %v, want auth_failed", err)
+		}
+		if n%maxStrangers == 0 {
+			if _, err := r.authorise(t.Context(), "partner", "right"); err != nil {
+				t.Fatalf("right key after %d wrong ones: %v", n, err)
+			}
+		}
+	}
+	if hub.granted != 1 {
+		t.Errorf("the hub reserved %d grants for one partner, want 1", hub.granted)
+	}
+	if n := len(r.accounts.strangers); n > maxStrangers {
+		t.Errorf("%d wrong keys are remembered, want at most %d", n, maxStrangers)
+	}
+}
