@@ -33,6 +33,11 @@ const (
 	openTries = 3
 	// drainGrace is how long running streams may go on after the relay was told to stop.
 	drainGrace = 20 * time.Second
+	// lastReceipts is how long a stopping relay waits, after the last stream, for edges to sign for it. An edge counts
+	// within a fifth of a second of a stream's end, and every two.
+	lastReceipts = 3 * time.Second
+	// drainPoll is how often both are looked at.
+	drainPoll = 20 * time.Millisecond
 )
 
 // Hub is what a relay asks of the hub; *accounting.Client is it.
@@ -93,7 +98,7 @@ type Relay struct {
 	edges   *table
 	metrics *metrics
 
-	accounts accounts
+	accounts *accounts
 
 	grantsMu sync.Mutex
 	grants   map[accounting.GrantID]*grant
@@ -120,7 +125,7 @@ func New(cfg Config) (*Relay, error) {
 	}
 	r := &Relay{
 		cfg: cfg, edges: newTable(), grants: map[accounting.GrantID]*grant{},
-		accounts: accounts{all: map[[32]byte]*account{}},
+		accounts: newAccounts(),
 	}
 	r.metrics = newMetrics(r)
 	return r, nil
@@ -184,8 +189,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.leave(lasting)
 	listener.Close()
 	stop()
-	r.tasks.Wait()
-	return errors.Join(err, sessions.Wait(), upkeep.Wait())
+	err = errors.Join(err, sessions.Wait(), upkeep.Wait())
+	r.tasks.Wait() // after those who begin them
+	return err
 }
 
 // accept serves each session that comes in until ctx ends.
@@ -216,15 +222,21 @@ func (r *Relay) dial(ctx context.Context, who gateway.Account, target policy.Tar
 	return c, nil
 }
 
-// leave says goodbye to every edge, waits for running streams, and settles what they left.
+// leave says goodbye to every edge, waits for running streams and for the receipts of what they left, and settles: what is
+// unsigned when a session ends was carried for nothing.
 func (r *Relay) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainGrace)
 	defer cancel()
 	for _, e := range r.edges.all() {
-		e.session.Drain(wire.Draining, "the relay is stopping")
+		e.session.Drain(wire.Draining, "the relay is stopping") //nolint:errcheck // an edge that does not hear it has gone
 	}
 	for ctx.Err() == nil && r.streams() > 0 {
-		pause(ctx, 20*time.Millisecond)
+		pause(ctx, drainPoll)
+	}
+	last, done := context.WithTimeout(ctx, lastReceipts)
+	defer done()
+	for last.Err() == nil && !r.signed() {
+		pause(last, drainPoll)
 	}
 	if err := r.settleOnce(ctx); err != nil {
 		r.cfg.Log.Warn("receipts stay in the spool until the next start", "err", err)
@@ -245,12 +257,17 @@ func (r *Relay) Ready() int {
 
 // Settled reports whether every byte of ended streams is in a receipt that the hub has.
 func (r *Relay) Settled() bool {
+	return r.signed() && r.keep.empty() && len(r.spool.Pending(1)) == 0
+}
+
+// signed reports whether every byte of ended streams is in a receipt.
+func (r *Relay) signed() bool {
 	for _, e := range r.edges.all() {
 		if m := e.channel(); m != nil && !m.Idle() {
 			return false
 		}
 	}
-	return r.keep.empty() && len(r.spool.Pending(1)) == 0
+	return true
 }
 
 func (r *Relay) streams() int {

@@ -18,7 +18,13 @@ import (
 // tunnelTo opens a CONNECT tunnel to the site as p, from a socket that takes little ahead of its reader.
 func tunnelTo(t *testing.T, n *testnet.Net, p testnet.Partner) (*net.TCPConn, *bufio.Reader) {
 	t.Helper()
-	c, err := net.Dial("tcp", n.Info().Socks)
+	return tunnelThrough(t, n.Info().Socks, p)
+}
+
+// tunnelThrough is the same at another door.
+func tunnelThrough(t *testing.T, door string, p testnet.Partner) (*net.TCPConn, *bufio.Reader) {
+	t.Helper()
+	c, err := net.Dial("tcp", door)
 	if err != nil {
 		t.Fatal(err)
 	}
