@@ -15,6 +15,9 @@ type keeper struct {
 	spool *accounting.Spool
 	wake  chan struct{} // one slot
 
+	writing sync.Mutex // held while something is on its way to the disk; taken before mu
+	fault   error      // of the disk, the first; under writing
+
 	mu     sync.Mutex
 	latest map[accounting.ChannelID]accounting.SignedReceipt // one for each open channel at most
 }
@@ -28,6 +31,10 @@ func (k *keeper) put(r accounting.SignedReceipt) {
 	k.mu.Lock()
 	k.latest[r.Channel] = r
 	k.mu.Unlock()
+	k.signal()
+}
+
+func (k *keeper) signal() {
 	select {
 	case k.wake <- struct{}{}:
 	default: // it is awake already
@@ -49,8 +56,19 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// flush writes everything that was put so far.
+// flush returns when everything that was put so far is on disk. Its first error is every later call's too, and ends run.
 func (k *keeper) flush() error {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	if k.fault == nil {
+		if k.fault = k.write(); k.fault != nil {
+			k.signal()
+		}
+	}
+	return k.fault
+}
+
+func (k *keeper) write() error {
 	k.mu.Lock()
 	latest := k.latest
 	k.latest = make(map[accounting.ChannelID]accounting.SignedReceipt, len(latest))
@@ -71,6 +89,8 @@ func (k *keeper) flush() error {
 
 // empty reports whether everything is on disk.
 func (k *keeper) empty() bool {
+	k.writing.Lock()
+	defer k.writing.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.latest) == 0

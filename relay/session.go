@@ -125,10 +125,11 @@ func (r *Relay) serveEdge(ctx context.Context, s session, hello wire.Hello, clas
 	}
 }
 
-// forget takes an edge whose session has ended out of the table. Its channel gets no more receipts.
+// forget takes an edge whose session has ended out of the table. Its channel gets no more receipts, and is ended when the
+// last of them is on disk: the spool may drop a channel that has ended, and takes no receipt of one that it dropped.
 func (r *Relay) forget(e *edge) {
 	r.edges.drop(e)
-	if m := e.channel(); m != nil {
+	if m := e.channel(); m != nil && r.keep.flush() == nil { // an error is the keeper's own to tell
 		r.spool.End(m.ID())
 	}
 }
