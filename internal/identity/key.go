@@ -43,7 +43,7 @@ func (k Key) String() string { return "key of " + k.ID().String() }
 
 // Format answers every verb like String, %#v and %d included, which would
 // otherwise print the private bytes.
-func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) } //nolint:errcheck // fmt collects it in memory
 
 // LogValue logs the public half.
 func (k Key) LogValue() slog.Value { return k.ID().LogValue() }

@@ -11,7 +11,7 @@ import (
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 )
 
-// ErrWrongPeer: the other end proved a key, but not one that was asked for.
+// ErrWrongPeer says that the other end proved a key, but not one that was asked for.
 var ErrWrongPeer = errors.New("wrong peer")
 
 // TLSConfig proves k to the other end and demands its proof in turn, as libp2p

@@ -140,7 +140,7 @@ func (p *pair) copy(ctx context.Context, dst, src *end, h Half) (total int64, er
 		switch {
 		case err != nil:
 			return total, err
-		case readErr == io.EOF, readErr != nil && src.closed.Load():
+		case readErr == io.EOF, readErr != nil && src.closed.Load(): //nolint:errorlint // an end is io.EOF itself (io.Reader): one that is wrapped is a cut
 			dst.closeWrite()
 			return total, nil
 		case readErr != nil:
@@ -166,7 +166,7 @@ type end struct {
 
 func (e *end) closeWrite() {
 	if c, ok := e.Conn.(interface{ CloseWrite() error }); ok {
-		c.CloseWrite() // fails when the peer has gone, which the other direction finds out
+		c.CloseWrite() //nolint:errcheck // fails when the peer has gone, which the other direction finds out
 		return
 	}
 	e.closed.Store(true)
@@ -176,13 +176,14 @@ func (e *end) closeWrite() {
 func (e *end) reset() {
 	switch c := e.Conn.(type) {
 	case interface{ Reset() error }:
-		c.Reset()
+		c.Reset() //nolint:errcheck // it is gone either way
 		return
 	case interface{ Reset() }:
 		c.Reset()
 		return
 	case interface{ SetLinger(seconds int) error }:
-		c.SetLinger(0) // makes Close send RST (RFC 9293 §3.10.4, SO_LINGER)
+		// Makes Close send RST (RFC 9293 §3.10.4, SO_LINGER).
+		c.SetLinger(0) //nolint:errcheck // without it the end is an ordinary one
 	}
 	e.Close()
 }

@@ -158,14 +158,13 @@ func TestMessageBeyondALimitIsNotWritten(t *testing.T) {
 // A length is judged before its bytes are looked for: these bodies end where the
 // limit is broken, and must not be reported as merely short.
 func TestLengthBeyondALimitIsRefusedBeforeItsBytes(t *testing.T) {
-	helloHead := make([]byte, 2+1+1+2+8)
 	for _, c := range []struct {
 		name  string
 		body  []byte
 		parse func([]byte) (codec, error)
 		want  string
 	}{
-		{"network", append(helloHead, MaxNetwork+1), as(ParseHello), "protocol_error: hello has a network beyond its limit"},
+		{"network", append(make([]byte, 2+1+1+2+8), MaxNetwork+1), as(ParseHello), "protocol_error: hello has a network beyond its limit"},
 		{"grant", []byte{0xff, 0xff}, as(ParseOpen), "protocol_error: open has a grant beyond its limit"},
 		{"tallies", append(make([]byte, 32), 0xff, 0xff), as(ParseCount), "protocol_error: count has a number of tallies beyond its limit"},
 		{"edges", append(make([]byte, 32), 0xff), as(ParseRoute), "protocol_error: route has a number of edges beyond its limit"},

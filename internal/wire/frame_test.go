@@ -32,7 +32,7 @@ func TestFramesReadBackAsWritten(t *testing.T) {
 		}
 		buf = body
 	}
-	if _, _, err := ReadFrame(r, buf); err != io.EOF {
+	if _, _, err := ReadFrame(r, buf); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last frame: got %v, want io.EOF", err)
 	}
 }
@@ -64,7 +64,7 @@ func TestFrameBeyondTheLimitIsRefusedBeforeAllocation(t *testing.T) {
 		r := bytes.NewReader(head)
 		allocs := testing.AllocsPerRun(10, func() {
 			r.Reset(head)
-			if _, body, err := ReadFrame(r, buf); err != ErrFrameTooLarge || body != nil {
+			if _, body, err := ReadFrame(r, buf); !errors.Is(err, ErrFrameTooLarge) || body != nil {
 				t.Fatalf("head %x: got %d bytes and %v, want none and ErrFrameTooLarge", head, len(body), err)
 			}
 		})
