@@ -35,7 +35,7 @@ const (
 	ConsentCode  = "code"  // a code that the owner got from their account and entered here
 )
 
-// ErrNoConsent: the owner has not agreed to the current text.
+// ErrNoConsent says that the owner has not agreed to the current text.
 var ErrNoConsent = errors.New("the owner has not agreed to the current terms")
 
 const consentFile = "consent.json"
