@@ -110,7 +110,7 @@ func (c *Client) serve(ctx context.Context, s *Session, w wire.Welcome) error {
 		return s.Err()
 	case <-ctx.Done():
 	}
-	s.Drain(wire.Draining, "the edge is stopping") // fails only when the session has gone
+	s.Drain(wire.Draining, "the edge is stopping") //nolint:errcheck // fails only when the session has gone
 	patience, stop := context.WithTimeout(inner, c.cfg.Grace)
 	defer stop()
 	if s.Wait(patience) == nil && c.cfg.Settle != nil {

@@ -58,7 +58,7 @@ func (s *Session) Control(ctx context.Context) (wire.Type, []byte, error) {
 		return t, body, nil
 	case ctx.Err() != nil:
 		return 0, nil, ctx.Err()
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		s.drain()
 		if err := s.Wait(ctx); err != nil {
 			return 0, nil, err
@@ -77,7 +77,7 @@ func (s *Session) Control(ctx context.Context) (wire.Type, []byte, error) {
 // readControl reads one frame or none: it looks at the head and at the body
 // before it takes them, so that a context that ends in between loses nothing.
 func (s *Session) readControl(ctx context.Context) (wire.Type, []byte, error) {
-	defer until(ctx, s.control)()
+	defer until(ctx, s.control.SetReadDeadline)()
 	var head [frameHead]byte
 	if n, err := s.control.Peek(head[:]); err != nil {
 		return 0, nil, cutOff(n, err)
@@ -95,7 +95,7 @@ func (s *Session) readControl(ctx context.Context) (wire.Type, []byte, error) {
 
 // cutOff tells an end between two frames from one inside a frame.
 func cutOff(seen int, err error) error {
-	if err == io.EOF && seen > 0 {
+	if errors.Is(err, io.EOF) && seen > 0 {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -184,7 +184,7 @@ func TestDrainFinishesOpenStreams(t *testing.T) {
 		t.Errorf("read %d bytes of the tail, %v, want %d: the close overtook them", len(got), err, len(tail))
 	}
 	near.Close()
-	if err := <-relayed; err != io.EOF {
+	if err := <-relayed; !errors.Is(err, io.EOF) {
 		t.Errorf("control ended with %v, want io.EOF", err)
 	}
 	<-edge.Done()

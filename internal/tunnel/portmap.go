@@ -38,7 +38,7 @@ const (
 	upnpOnlyPermanent = 725 // the router knows no leases
 )
 
-// ErrNotPublic: the router is itself behind a router or a carrier's NAT, so that
+// ErrNotPublic says that the router is itself behind a router or a carrier's NAT, so that
 // a mapping on it opens nothing.
 var ErrNotPublic = errors.New("the router's own address is not public")
 

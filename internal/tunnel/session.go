@@ -119,7 +119,8 @@ func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 			return st, nil
 		}
 		st.left.Store(true) // never entered
-		wire.Write(raw, wire.Opened{Code: wire.Draining})
+		raw.SetWriteDeadline(time.Now().Add(sendTimeout))
+		wire.Write(raw, wire.Opened{Code: wire.Draining}) //nolint:errcheck // the peer sees the stream end
 		st.Close()
 	}
 }
@@ -246,18 +247,18 @@ func (s *Session) quietLocked() {
 // clip keeps a sentence within what a frame may carry.
 func clip(detail string) string { return detail[:min(len(detail), wire.MaxDetail)] }
 
-// until makes a stream's reads fail when ctx ends. The func it returns undoes
-// that.
-func until(ctx context.Context, st *quic.Stream) (undo func()) {
+// until makes a stream's reads fail when ctx ends, by their deadline. The func
+// it returns undoes that.
+func until(ctx context.Context, setReadDeadline func(time.Time) error) (undo func()) {
 	fired := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(fired)
-		st.SetReadDeadline(time.Unix(1, 0))
+		setReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a stream that has ended needs none
 	})
 	return func() {
 		if !stop() {
 			<-fired
-			st.SetReadDeadline(time.Time{})
+			setReadDeadline(time.Time{}) //nolint:errcheck // likewise
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (st *Stream) ask(ctx context.Context, frames []byte) (opened wire.Opened, e
 	deadline, _ := ctx.Deadline()
 	st.SetWriteDeadline(deadline)
 	defer st.SetWriteDeadline(time.Time{})
-	defer until(ctx, st.Stream)()
+	defer until(ctx, st.SetReadDeadline)()
 	if _, err = st.Write(frames); err == nil {
 		opened, err = readOpened(st)
 	}

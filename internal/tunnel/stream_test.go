@@ -242,7 +242,7 @@ func TestResetIsNotAnEnd(t *testing.T) {
 	far.Write([]byte("half of an ans"))
 	io.ReadFull(near, make([]byte, 14))
 	far.Reset()
-	if _, err := near.Read(make([]byte, 1)); err == nil || err == io.EOF {
+	if _, err := near.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want a failure", err)
 	}
 }

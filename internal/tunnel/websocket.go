@@ -137,7 +137,7 @@ func (s *NodeSession) Control(ctx context.Context) (wire.Type, []byte, error) {
 			continue
 		}
 		if len(frame) == 0 {
-			s.fail(io.EOF)
+			_ = s.fail(io.EOF) // the caller hears of the end itself
 			return 0, nil, io.EOF
 		}
 		t, body := wire.Type(frame[0]), frame[frameHead:]
@@ -229,8 +229,8 @@ func (s *NodeSession) Close(code wire.Code, detail string) {
 	if s.Err() == nil {
 		_ = s.Drain(code, detail) // a node that does not hear it has gone
 	}
-	s.fail(s.errorf(code, "%s", clip(detail)))
-	_ = s.ws.Close(websocket.StatusNormalClosure, code.Name()) // likewise
+	_ = s.fail(s.errorf(code, "%s", clip(detail)))             // which Err gives, unless there was one before
+	_ = s.ws.Close(websocket.StatusNormalClosure, code.Name()) // a node that does not hear it has gone
 }
 
 // Done is closed when the session has ended.

@@ -38,7 +38,7 @@ func (st *NodeStream) ID() uint64 { return uint64(st.id) }
 // Read reads what the node wrote. A node that cut the stream with a code is a *wire.Error.
 func (st *NodeStream) Read(p []byte) (int, error) {
 	for {
-		n, end, deadline := st.take(p)
+		n, deadline, end := st.take(p)
 		switch {
 		case !deadline.IsZero() && !time.Now().Before(deadline):
 			return 0, os.ErrDeadlineExceeded
@@ -53,14 +53,14 @@ func (st *NodeStream) Read(p []byte) (int, error) {
 }
 
 // take moves what has come to p, unless the deadline has passed.
-func (st *NodeStream) take(p []byte) (n int, end error, deadline time.Time) {
+func (st *NodeStream) take(p []byte) (n int, deadline time.Time, end error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.readBy.IsZero() || time.Now().Before(st.readBy) {
 		n = copy(p, st.in)
 		st.in = st.in[n:]
 	}
-	return n, st.end, st.readBy
+	return n, st.readBy, st.end
 }
 
 // await waits for something new, or for the deadline.
@@ -97,7 +97,7 @@ func (st *NodeStream) finish(end error) {
 	dropped := 0
 	if st.end == nil {
 		st.end = end
-		if end != io.EOF {
+		if !errors.Is(end, io.EOF) {
 			dropped, st.in = len(st.in), nil
 		}
 	}
@@ -119,7 +119,7 @@ func (st *NodeStream) Write(frame []byte) (int, error) {
 	over, end := st.sent, st.end
 	st.mu.Unlock()
 	switch {
-	case end != nil && end != io.EOF:
+	case end != nil && !errors.Is(end, io.EOF):
 		return 0, end
 	case over:
 		return 0, net.ErrClosed
@@ -127,7 +127,7 @@ func (st *NodeStream) Write(frame []byte) (int, error) {
 		return 0, errPiece
 	}
 	m := message{stream: st.id}
-	m.Write(frame)
+	m.Write(frame) //nolint:errcheck // it only keeps it
 	if err := st.session.write(m.bytes); err != nil {
 		return 0, err
 	}
@@ -140,7 +140,7 @@ func (st *NodeStream) CloseWrite() error {
 		return nil
 	}
 	m := message{stream: st.id}
-	m.Write(nil)
+	m.Write(nil) //nolint:errcheck // see Write
 	return st.session.write(m.bytes)
 }
 
@@ -229,12 +229,7 @@ func (st *NodeStream) cause(code wire.Code) error {
 func (st *NodeStream) ask(ctx context.Context, frames []wire.Message) (opened wire.Opened, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { st.SetReadDeadline(time.Unix(1, 0)) })
-	defer func() {
-		if stop() {
-			st.SetReadDeadline(time.Time{})
-		}
-	}()
+	defer until(ctx, st.SetReadDeadline)()
 	for _, f := range frames {
 		if err := st.session.send(st.id, f); err != nil {
 			return opened, err

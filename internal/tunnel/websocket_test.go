@@ -232,7 +232,7 @@ func TestNodeStreamCarriesFramesBothWays(t *testing.T) {
 	if kind, body, err := wire.ReadFrame(st, nil); kind != wire.TypeBatchEnd || err != nil {
 		t.Errorf("got %s %x, %v, want batch end", kind, body, err)
 	}
-	if _, err := st.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := st.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("after the end: got %v, want EOF", err)
 	}
 	if err := st.Close(); err != nil {
@@ -338,5 +338,17 @@ func TestHostileNodeLosesItsSession(t *testing.T) {
 				t.Errorf("got %v, want a reason", s.Err())
 			}
 		})
+	}
+}
+
+// A stream that is answered as its context ends may be handed out: it must read on.
+func TestEndedContextLeavesNoDeadlineBehind(t *testing.T) {
+	st := &NodeStream{session: &NodeSession{}, in: []byte("x"), wake: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	undo := until(ctx, st.SetReadDeadline)
+	cancel()
+	undo()
+	if n, err := st.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("got %d bytes, %v, want 1", n, err)
 	}
 }
