@@ -74,7 +74,7 @@ func (s *screen) Read(p []byte) (int, error) {
 		return answer.Read(p)
 	}
 	n, err := s.stream.Read(p)
-	if answer := s.refused(); answer != nil && err != nil && err != io.EOF {
+	if answer := s.refused(); answer != nil && err != nil && !errors.Is(err, io.EOF) {
 		return answer.Read(p) // it was refused while this call waited
 	}
 	return n, err

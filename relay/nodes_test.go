@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -106,7 +107,7 @@ func TestScreenRefusesWhatBrowsersMustNotFetch(t *testing.T) {
 			if err != nil || end.Code != c.want {
 				t.Errorf("code: got %s, %v, want %s", end.Code.Name(), err, c.want.Name())
 			}
-			if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := s.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("after the answer: got %v, want EOF", err)
 			}
 			if !below.reset {

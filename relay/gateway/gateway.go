@@ -186,7 +186,7 @@ func (g *Gateway) accept(ctx context.Context, serve func(net.Conn)) error {
 				g.turnAway(conn)
 			}
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Run has closed the listener
 		case !isTemporary(err):
 			return err
 		default:

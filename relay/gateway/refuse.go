@@ -56,7 +56,7 @@ func (g *Gateway) note(e *wire.Error, cause error) {
 func (g *Gateway) refuse(w http.ResponseWriter, err error) {
 	e := refusal(err)
 	g.note(e, err)
-	answer := refusalResponse(e)
+	answer := refusalResponse(e) //nolint:bodyclose // a string
 	for name, values := range answer.Header {
 		w.Header()[name] = values
 	}
@@ -92,7 +92,7 @@ func refusalResponse(e *wire.Error) *http.Response {
 func (g *Gateway) turnAway(conn net.Conn) {
 	e := &wire.Error{Code: wire.DoorFull}
 	g.note(e, e)
-	answer := refusalResponse(e)
+	answer := refusalResponse(e) //nolint:bodyclose // a string
 	answer.Close = true
 	conn.SetDeadline(time.Now().Add(turnAwayTime))
 	answer.Write(conn) //nolint:errcheck // a few hundred bytes, which fit the socket's empty buffer

@@ -138,7 +138,7 @@ func TestSOCKSClosesOnWhatItDoesNotSpeak(t *testing.T) {
 }
 
 func isReset(err error) bool {
-	_, ok := err.(*net.OpError)
+	_, ok := errors.AsType[*net.OpError](err)
 	return ok
 }
 
