@@ -93,7 +93,7 @@ func connect(ctx context.Context, proxy, headers string) (net.Conn, error) {
 	}
 	fmt.Fprintf(c, "CONNECT %s:80 HTTP/1.1\r\nHost: %s:80\r\n%s\r\n", sandbox.SiteName, sandbox.SiteName, headers)
 	r := bufio.NewReader(c)
-	answer, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+	answer, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // its content is c
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -183,7 +183,7 @@ func pipe(stream *quic.Stream, c net.Conn) {
 	up.Go(func() {
 		io.CopyBuffer(struct{ io.Writer }{c}, stream, make([]byte, 32<<10)) //nolint:errcheck // a broken copy is a closed one
 		if t, ok := c.(*net.TCPConn); ok {
-			t.CloseWrite()
+			t.CloseWrite() //nolint:errcheck // the origin has gone
 		}
 	})
 	io.CopyBuffer(stream, struct{ io.Reader }{c}, make([]byte, 32<<10)) //nolint:errcheck // see above
