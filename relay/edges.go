@@ -124,8 +124,10 @@ func (t *table) add(e *edge) error {
 	}
 	t.edges[e.id] = e
 	t.mu.Unlock()
-	if again { // if it is dead already, saying so fails, and changes nothing
-		old.session.Drain(wire.Draining, "a newer session of this edge took over") //nolint:errcheck // see above
+	if again && !old.session.Draining() {
+		// An edge that leaves in good order has said Bye before it comes back. This one has crashed or lost its line, and
+		// whoever waits on its streams should not wait for the old session to time out.
+		old.session.Close(wire.EdgeGone, "a newer session of this edge took over")
 	}
 	return nil
 }
