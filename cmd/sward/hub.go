@@ -16,6 +16,7 @@ import (
 
 	"sward/accounting"
 	"sward/edge"
+	"sward/extension"
 	"sward/internal/daemon"
 	"sward/internal/hub"
 	"sward/internal/identity"
@@ -101,7 +102,7 @@ func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
 		return err
 	}
 	cfg := hub.Config{
-		Dir: dir, Key: key, Network: file.Network, Consents: []accounting.Hash{edge.ConsentHash()}, Log: log,
+		Dir: dir, Key: key, Network: file.Network, Consents: []accounting.Hash{edge.ConsentHash(), extension.ConsentHash()}, Log: log,
 		Delay: file.Delay, AuditRate: file.AuditRate,
 	}
 	var listeners listeners

@@ -21,6 +21,7 @@ type relayFile struct {
 	HubID     identity.ID `yaml:"hub_id"`
 	Tunnel    string      `yaml:"tunnel"`
 	Proxy     string      `yaml:"proxy"`
+	Nodes     string      `yaml:"nodes"`
 	Advertise string      `yaml:"advertise"`
 	Region    string      `yaml:"region"`
 	Debug     string      `yaml:"debug"`
@@ -77,6 +78,7 @@ func relayCommand() *cobra.Command {
 	f.StringVar(&hubID, "hub-id", "", "the hub's identity, pinned")
 	f.StringVar(&file.Tunnel, "tunnel", file.Tunnel, "UDP address for edges' tunnels")
 	f.StringVar(&file.Proxy, "proxy", file.Proxy, "TCP address of the partners' door")
+	f.StringVar(&file.Nodes, "nodes", file.Nodes, "TCP address for browser nodes (WebSocket), behind a proxy that ends TLS (default: none)")
 	f.StringVar(&file.Advertise, "advertise", file.Advertise, "host at which edges and partners reach this relay (default: as listened)")
 	f.StringVar(&file.Region, "region", file.Region, "where this relay stands, for the directory")
 	f.StringVar(&file.Debug, "debug", file.Debug, "loopback address of metrics and pprof")
@@ -107,13 +109,17 @@ func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
 	var listeners listeners
 	defer func() { err = errors.Join(err, listeners.close()) }()
 	door, debug := listeners.open(ctx, file.Proxy), listeners.open(ctx, file.Debug)
+	var nodes net.Listener
+	if file.Nodes != "" {
+		nodes = listeners.open(ctx, file.Nodes)
+	}
 	if listeners.failed != nil {
 		return listeners.failed
 	}
 	hub := &accounting.Client{Addr: file.Hub, Network: file.Network, Hub: file.HubID, Key: key}
 	defer hub.Close()
 	r, err := relay.New(relay.Config{
-		Key: key, Network: file.Network, PacketConn: udp, Listener: door, Dir: filepath.Join(dir, "spool"), Region: file.Region,
+		Key: key, Network: file.Network, PacketConn: udp, Listener: door, Nodes: nodes, Dir: filepath.Join(dir, "spool"), Region: file.Region,
 		Tunnel: advertised(file.Advertise, udp.LocalAddr()), Proxy: advertised(file.Advertise, door.Addr()),
 		Hub: hub, HubID: file.HubID, Log: log,
 	})
