@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -114,10 +115,13 @@ func (p *peers) keep(ctx context.Context, relay identity.ID, address string) {
 	}
 }
 
+// put notes a new session. The grants of the one before are over: the relay may have started again, and then would let
+// each be used from its beginning.
 func (p *peers) put(relay identity.ID, s *tunnel.Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sessions[relay] = s
+	maps.DeleteFunc(p.grants, func(k grantKey, _ accounting.SignedGrant) bool { return k.relay == relay })
 }
 
 func (p *peers) drop(relay identity.ID, s *tunnel.Session) {
