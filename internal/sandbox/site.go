@@ -161,12 +161,7 @@ func linkPages(html string) string {
 
 // Serve runs the site on two listeners of this machine, one plain and one with TLS, until ctx ends.
 func serveSite(ctx context.Context, handler http.Handler, plain, secure net.Listener, certificate tls.Certificate) error {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          log.New(discard{}, "", 0), // clients that leave in mid-handshake are no news
-		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-	}
+	server := siteServer(handler, certificate)
 	done := make(chan error, 2)
 	go func() { done <- server.Serve(plain) }()
 	go func() { done <- server.ServeTLS(secure, "", "") }()
@@ -178,6 +173,19 @@ func serveSite(ctx context.Context, handler http.Handler, plain, secure net.List
 		}
 	}
 	return closing
+}
+
+// siteServer serves both listeners. A server readies HTTP/2 once, for whichever listener comes first; if that is the
+// plain one it does so only when h2 is named here, and would offer h2 over TLS all the same.
+func siteServer(handler http.Handler, certificate tls.Certificate) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(discard{}, "", 0), // clients that leave in mid-handshake are no news
+		TLSConfig: &tls.Config{
+			Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		},
+	}
 }
 
 type discard struct{}
