@@ -169,7 +169,30 @@ func ownerCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd := family("owner", "Owners of lines", invite)
+	browser := &cobra.Command{
+		Use:     "browser RELAY-ID ADDRESS",
+		Short:   "Print the invitation that the owner of a browser node pastes into its popup",
+		Example: "  sward owner browser RELAY-ID wss://relay.example.net/v1/node",
+		Args:    exactly(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			relay, err := identity.ParseID(args[0])
+			if err != nil {
+				return err
+			}
+			at, err := url.Parse(args[1])
+			if err != nil || at.Host == "" || at.Scheme != "wss" && at.Scheme != "ws" {
+				return fmt.Errorf("%q is no wss address", args[1])
+			}
+			of, err := hub.ReadAddress(dir)
+			if err != nil {
+				return err
+			}
+			trust := url.Values{"hub": {of.Hub.String()}, "relay": {relay.String()}, "at": {at.String()}}
+			fmt.Fprintf(cmd.OutOrStdout(), "sward:%s?%s\n", of.Network, trust.Encode())
+			return nil
+		},
+	}
+	cmd := family("owner", "Owners of lines", invite, browser)
 	cmd.PersistentFlags().StringVar(&dir, "dir", "hub", "directory of the running hub")
 	return cmd
 }
