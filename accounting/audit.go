@@ -233,7 +233,10 @@ func (a *audit) tail(damage *Damage) error {
 	if err != nil {
 		return err
 	}
-	if a.seal != nil || damage.Segment != names[len(names)-1] && !a.live || a.mirror == nil || damage.Seq <= a.mirror.applied {
+	if next := a.verifier.state.seq + 1; damage.Offset == 0 && damage.Segment == segmentName(next) && (a.live || unborn(a.journal, damage.Segment)) {
+		finding.Seq = next // without its header only the file's name says which record comes first
+	}
+	if a.seal != nil || damage.Segment != names[len(names)-1] && !a.live || a.mirror == nil || finding.Seq <= a.mirror.applied {
 		return finding
 	}
 	if a.live {
@@ -248,7 +251,7 @@ func (a *audit) tail(damage *Damage) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) > maxTail || holdsRecord(rest, damage.Seq-1) {
+	if len(rest) > maxTail || holdsRecord(rest, finding.Seq-1) {
 		return finding
 	}
 	a.report.Torn = int64(len(rest))

@@ -309,6 +309,41 @@ func TestAuditForgivesOnlyWhatACrashLeaves(t *testing.T) {
 	}
 }
 
+// A crash between making the next segment and filling it leaves a file without a header, which the next Open removes.
+func TestAuditForgivesASegmentThatWasNeverFilled(t *testing.T) {
+	for _, left := range []int{0, 1, segmentHeader - 1} {
+		n := busyTown(t)
+		records, _ := n.book.journal.Head()
+		n.must(n.book.Close())
+		n.must(os.Remove(filepath.Join(n.cfg.Dir, sealFile)))
+		next := filepath.Join(n.cfg.Dir, journalDir, segmentName(records+1))
+		n.must(os.WriteFile(next, appendSegmentHeader(nil, chain{seq: records})[:left], 0o600))
+		report, err := Audit(t.Context(), n.cfg.Dir)
+		if err != nil || !report.Holds || report.Torn != int64(left) {
+			t.Errorf("Audit with %d bytes of the next segment = holds %t, torn %d, %v; want true, %d, nil", left, report.Holds, report.Torn, err, left)
+		}
+		n.open()
+		if _, err := os.Stat(next); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("Open leaves %d bytes of a segment: %v", left, err)
+		}
+	}
+}
+
+// The same file says that something is gone when the ledger has seen the record that it should begin with.
+func TestAuditNamesASegmentThatWasEmptied(t *testing.T) {
+	n := busyTown(t)
+	n.book.journal.rollover()
+	n.must(n.book.Credit(t.Context(), n.owner, gib))
+	records, _ := n.book.journal.Head()
+	n.must(n.book.Close())
+	n.must(os.Remove(filepath.Join(n.cfg.Dir, sealFile)))
+	n.must(os.Truncate(filepath.Join(n.cfg.Dir, journalDir, segmentName(records)), segmentHeader-1))
+	var finding *Finding
+	if _, err := Audit(t.Context(), n.cfg.Dir); !errors.As(err, &finding) || finding.Seq != records || finding.File != journalDir+"/"+segmentName(records) {
+		t.Errorf("Audit = %v, want a finding about record %d in the last segment", err, records)
+	}
+}
+
 // A hub goes on settling while somebody audits its book.
 func TestAuditOfABookThatIsBeingWritten(t *testing.T) {
 	n := newTown(t)
