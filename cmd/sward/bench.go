@@ -91,7 +91,25 @@ type sample struct {
 	cpu   time.Duration
 }
 
+// check finds what cannot be measured.
+func (p benchPlan) check() error {
+	for _, of := range []struct {
+		flag string
+		n    int64
+	}{
+		{"reps", int64(p.reps)}, {"bytes", p.bytes}, {"requests", int64(p.requests)}, {"clients", int64(p.clients)}, {"idle", int64(p.idle)},
+	} {
+		if of.n < 1 {
+			return fmt.Errorf("--%s %d: a measurement takes at least one", of.flag, of.n)
+		}
+	}
+	return nil
+}
+
 func (p benchPlan) run(ctx context.Context, out io.Writer) error {
+	if err := p.check(); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "sward-bench-")
 	if err != nil {
 		return err
