@@ -218,6 +218,10 @@ func TestScrapeReturnsWhatWasAskedFor(t *testing.T) {
 			t.Errorf("metadata.%s: got %v, want %v", field, meta[field], want)
 		}
 	}
+	id, _ := meta["scrapeId"].(string)
+	if status, again := p.call("GET", "/v2/scrape/"+id, nil); status != 200 || cmp.Diff(got["data"], again["data"]) != "" {
+		t.Errorf("GET /v2/scrape/ of the document's scrapeId %q: got %d %v, want the document again", id, status, again["error"])
+	}
 	how := meta["provenance"].(object)
 	for _, field := range []string{"edge", "exit", "attest", "signature", "sha256", "fetchedAt", "extractor", "audited"} {
 		if text, _ := how[field].(string); text == "" {

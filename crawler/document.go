@@ -74,9 +74,13 @@ func newDocument(j *job, a arrival, t Text, rights Rights, at Location, final st
 			d.Warning += " " + name
 		}
 	}
+	scrape := newJobName()
+	if j.kind == kindScrape {
+		scrape = j.name // GET /v2/scrape/{id} has it again
+	}
 	d.Metadata = map[string]any{
 		"sourceURL": a.asked, "url": final, "statusCode": a.Status, "contentType": a.contentType(),
-		"scrapeId": newJobName(), "proxyUsed": "basic", "cacheState": "miss", "creditsUsed": 1,
+		"scrapeId": scrape, "proxyUsed": "basic", "cacheState": "miss", "creditsUsed": 1,
 		"provenance": newProvenance(a, t, rights, at),
 	}
 	for name, value := range map[string]string{
