@@ -1,9 +1,11 @@
 package crawler
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,6 +232,51 @@ func TestScrapeReturnsWhatWasAskedFor(t *testing.T) {
 	}
 	if file := how["warc"].(object)["file"].(string); !strings.HasSuffix(file, warcSuffix) {
 		t.Errorf("provenance.warc.file: got %q, want an archive file", file)
+	}
+}
+
+func TestPageThatWasWithdrawnLeavesTheIndex(t *testing.T) {
+	for name, withdraw := range map[string]http.HandlerFunc{
+		"noindex": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Robots-Tag", "noindex")
+			w.Header().Set("Content-Type", "text/html")
+			w.Write([]byte(page("about", "/")))
+		},
+		"not found": http.NotFound,
+		"gone":      func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := pages{"/": page("root", "/about"), "/about": page("about", "/")}
+			var withdrawn atomic.Bool
+			n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if withdrawn.Load() && r.URL.Path == "/about" {
+					withdraw(w, r)
+					return
+				}
+				site.ServeHTTP(w, r)
+			}))
+			cfg := n.config(t.TempDir())
+			index := map[string]bool{} // address to: can be found
+			cfg.Store = func(_ context.Context, pages ...Page) error {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				for _, p := range pages {
+					index[p.URL] = !p.Withdrawn
+				}
+				return nil
+			}
+			p := start(t, cfg)
+			for _, findable := range []bool{true, false} {
+				withdrawn.Store(!findable)
+				p.crawl(object{"url": root})
+				waitFor(t, "the index to follow the site", func() bool {
+					n.mu.Lock()
+					defer n.mu.Unlock()
+					got, known := index[root+"about"]
+					return index[root] && known && got == findable
+				})
+			}
+		})
 	}
 }
 

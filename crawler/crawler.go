@@ -47,6 +47,8 @@ type Page struct {
 	Edge                              string // through whose home connection
 	SHA256                            string // of the decoded body, hexadecimal
 	Simhash                           uint64 // of Text
+
+	Withdrawn bool // by its site, which asks that it be not found (noindex) or has it no more: nothing but URL is set
 }
 
 // Config is the outside world. Dir, OpenCrawl, OpenTunnel, Verify and Authorise are required.
@@ -69,7 +71,8 @@ type Config struct {
 	// Release tells that an account has no running job left: unused grants may be returned. It returns
 	// soon, because results wait for it.
 	Release func(ctx context.Context, a Account)
-	// Store puts pages into the index, durably when it returns nil. Nil: there is no index.
+	// Store puts pages into the index, and takes out those that were withdrawn, durably when it returns nil. Nil: there is
+	// no index.
 	Store func(ctx context.Context, pages ...Page) error
 
 	Agent        string        // User-Agent of every fetch; default fetch.DefaultAgent

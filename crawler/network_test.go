@@ -184,7 +184,9 @@ func (n *network) config(dir string) Config {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			for _, p := range pages {
-				n.stored[p.URL]++
+				if !p.Withdrawn {
+					n.stored[p.URL]++
+				}
 			}
 			return nil
 		},

@@ -93,6 +93,9 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 		o.fate, o.code, o.owner, o.detail = fail, codeScope, wire.OwnerTarget, "it redirects to where the job does not go"
 		return o
 	}
+	if a.Status == http.StatusNotFound || a.Status == http.StatusGone {
+		c.withdraw(&o, at)
+	}
 	if !c.acceptable(&o, a) {
 		return o
 	}
@@ -186,11 +189,20 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
 		return
 	}
-	if c.cfg.Store != nil && !rights.noIndex() && a.Status < 300 {
+	if rights.noIndex() {
+		c.withdraw(o, at)
+	} else if c.cfg.Store != nil && a.Status < 300 {
 		o.page = packPage(Page{
 			URL: at.String(), Title: t.Title, Description: t.Description, Language: t.Language, Text: t.Plain,
 			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: Simhash(t.Plain),
 		})
+	}
+}
+
+// withdraw has the index forget a page that an earlier crawl may have put there.
+func (c *Crawler) withdraw(o *outcome, at *url.URL) {
+	if c.cfg.Store != nil {
+		o.page = packPage(Page{URL: at.String(), Withdrawn: true})
 	}
 }
 

@@ -36,7 +36,7 @@ type outcome struct {
 	fate fate
 
 	document []byte // JSON; with deliver
-	page     []byte // packed, for the outbox; nil: not for the index
+	page     []byte // packed, for the outbox, with deliver and fail; nil: not for the index
 	links    []link
 	final    string // where redirects led, canonical; empty: they did not
 	moved    bool   // the start address led to another host, which is now the job's
@@ -214,11 +214,6 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 			j.id, j.completed, o.item.id, len(o.document), pack(o.document)); err != nil {
 			return err
 		}
-		if o.page != nil {
-			if _, err := t.do("INSERT INTO outbox (page) VALUES (?)", o.page); err != nil {
-				return err
-			}
-		}
 	case fail:
 		if o.item.kind != kindPage {
 			break // a site without sitemap has failed nobody
@@ -229,6 +224,11 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 				j.id, o.item.url, o.code, string(o.owner), o.detail, now.UnixMilli()); err != nil {
 				return err
 			}
+		}
+	}
+	if o.page != nil && (o.fate == deliver || o.fate == fail) {
+		if _, err := t.do("INSERT INTO outbox (page) VALUES (?)", o.page); err != nil {
+			return err
 		}
 	}
 	_, err := t.do(`UPDATE jobs SET pages = pages - ?, seeds = seeds - ?, completed = completed + ?, failed = failed + ?,

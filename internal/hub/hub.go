@@ -160,14 +160,30 @@ func (h *Hub) serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	return nil
 }
 
-// store puts crawled pages into the index: the whole of what joins the two.
+// store puts crawled pages into the index and takes out those that their sites have withdrawn: the whole of what joins
+// the two.
 func (h *Hub) store(ctx context.Context, pages ...crawler.Page) error {
-	documents := make([]indexer.Document, len(pages))
-	for i, p := range pages {
-		documents[i] = indexer.Document{
+	withdrawn := map[string]bool{} // in the end: a page can be among pages twice
+	for _, p := range pages {
+		withdrawn[p.URL] = p.Withdrawn
+	}
+	for address, gone := range withdrawn {
+		if !gone {
+			continue
+		}
+		if err := h.Index.Delete(ctx, address); err != nil {
+			return err
+		}
+	}
+	var documents []indexer.Document
+	for _, p := range pages {
+		if p.Withdrawn || withdrawn[p.URL] {
+			continue
+		}
+		documents = append(documents, indexer.Document{
 			URL: p.URL, Title: p.Title, Text: p.Text, Language: p.Language, Headings: p.Headings,
 			Fetched: p.Fetched, Edge: p.Edge, Hash: p.SHA256,
-		}
+		})
 	}
 	return h.Index.Put(ctx, documents...)
 }
