@@ -23,6 +23,10 @@ const (
 	newWindow   = 512 << 10
 	trustShare  = 8
 	stepsWindow = 4
+	// maxStreams is what an edge is given at once whatever it promises: what a session carries.
+	maxStreams = 512
+	// partingGrace is how long an edge that has said Bye may go on with its streams: more than an edge itself waits.
+	partingGrace = 6 * time.Minute
 	// historyWait is how long the hub may take to tell an edge's history. Without it the edge is a new one.
 	historyWait = 3 * time.Second
 )
@@ -34,6 +38,7 @@ func (r *Relay) serve(ctx context.Context, s session, hello wire.Hello, class ui
 		return
 	}
 	window, step := r.trust(ctx, s.Peer(), class)
+	hello.Streams = min(max(hello.Streams, 1), maxStreams)
 	welcome := wire.Welcome{
 		Version: wire.Version, Clock: r.cfg.Clock().UnixMilli(), Streams: hello.Streams,
 		Step: step, Window: window, Region: r.cfg.Region,
@@ -78,7 +83,7 @@ func (r *Relay) admit(s session, h wire.Hello, class uint16) error {
 // serveEdge keeps an edge in the table while its session lasts, and answers its control frames.
 func (r *Relay) serveEdge(ctx context.Context, s session, hello wire.Hello, class uint16, window, step uint32) error {
 	e := &edge{
-		id: s.Peer(), session: s, class: class, limit: int(max(hello.Streams, 1)), apps: hello.Apps, live: map[*conn]struct{}{},
+		id: s.Peer(), session: s, class: class, limit: int(hello.Streams), apps: hello.Apps, live: map[*conn]struct{}{},
 	}
 	if err := r.edges.add(e); err != nil {
 		return err
@@ -86,6 +91,7 @@ func (r *Relay) serveEdge(ctx context.Context, s session, hello wire.Hello, clas
 	defer r.forget(e)
 	r.cfg.Log.Debug("edge connected", "edge", e.id)
 	var offered *offer
+	leaving := false
 	for {
 		t, body, err := s.Control(ctx)
 		if err != nil {
@@ -118,11 +124,28 @@ func (r *Relay) serveEdge(ctx context.Context, s session, hello wire.Hello, clas
 				}
 				return nil
 			})
+		case wire.TypeBye:
+			if !leaving {
+				leaving = true
+				r.background(func() { r.part(e) })
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("edge %s: %s: %w", e.id, t, err)
 		}
 	}
+}
+
+// part ends the session of an edge that has said Bye, when its last stream has had time to be signed for. An edge does so
+// by itself; one that does not could have any number of sessions, since the newest alone has a place in the table.
+func (r *Relay) part(e *edge) {
+	ctx, cancel := context.WithTimeout(r.ctx, partingGrace)
+	defer cancel()
+	for ctx.Err() == nil && e.candidate().Streams > 0 {
+		pause(ctx, lastReceipts)
+	}
+	pause(ctx, lastReceipts)
+	e.session.Close(wire.Draining, "the edge has left")
 }
 
 // forget takes an edge whose session has ended out of the table. Its channel gets no more receipts, and is ended when the
