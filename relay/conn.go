@@ -229,6 +229,8 @@ func (r *Relay) open(ctx context.Context, w Want, g *grant, host string, port ui
 	return nil, last
 }
 
+// openOn opens a stream on e. What has been asked for is seen through though the partner goes away meanwhile: an edge that
+// has opened the stream counts bytes on it until it hears a Done.
 func (r *Relay) openOn(ctx context.Context, e *edge, g *grant, open wire.Open) (*conn, error) {
 	meter := e.channel()
 	if meter == nil {
@@ -239,7 +241,9 @@ func (r *Relay) openOn(ctx context.Context, e *edge, g *grant, open wire.Open) (
 		return nil, err
 	}
 	open.Grant = signed.Bytes()
-	st, _, err := e.session.Open(ctx, open)
+	opening, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
+	defer cancel()
+	st, _, err := e.session.Open(opening, open)
 	if err != nil {
 		g.leave(r.cfg.Clock())
 		return nil, err
@@ -247,6 +251,7 @@ func (r *Relay) openOn(ctx context.Context, e *edge, g *grant, open wire.Open) (
 	flow, err := meter.Flow(st.ID(), g.id)
 	if err != nil {
 		st.Reset()
+		e.session.Send(wire.Done{Stream: st.ID()}) //nolint:errcheck // a session that is gone needs no word
 		g.leave(r.cfg.Clock())
 		return nil, wire.Errorf(wire.EdgeGone, "%v", err)
 	}

@@ -1,0 +1,106 @@
+package relay
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sward/accounting"
+	"sward/internal/wire"
+)
+
+// slowSession is a session whose edge answers Open when it is told to, and which remembers what it was sent.
+type slowSession struct {
+	session
+	asked, answer chan struct{}
+
+	mu   sync.Mutex
+	sent []wire.Message
+}
+
+type nullStream struct{ net.Conn }
+
+func (nullStream) ID() uint64        { return 4 }
+func (nullStream) CloseWrite() error { return nil }
+func (nullStream) Close() error      { return nil }
+func (nullStream) Reset()            {}
+
+func (s *slowSession) Draining() bool { return false }
+
+func (s *slowSession) Open(ctx context.Context, _ ...wire.Message) (stream, wire.Opened, error) {
+	close(s.asked)
+	select {
+	case <-s.answer:
+		return nullStream{}, wire.Opened{}, nil
+	case <-ctx.Done():
+		return nil, wire.Opened{}, ctx.Err()
+	}
+}
+
+func (s *slowSession) Send(m wire.Message) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = append(s.sent, m)
+	return nil
+}
+
+// slowEdge is an edge of r on such a session, with room and an open channel.
+func slowEdge(t *testing.T, r *Relay) (*slowSession, *accounting.Meter) {
+	t.Helper()
+	s := &slowSession{asked: make(chan struct{}), answer: make(chan struct{})}
+	key := newKey(t)
+	meter := accounting.NewMeter(accounting.MeterConfig{
+		Side: accounting.RelaySide, Network: "test", Key: key,
+		Channel: accounting.Channel{RelayKey: key.ID(), Window: newWindow, Expires: 1 << 60},
+	})
+	e := &edge{
+		id: newKey(t).ID(), session: s, meter: meter, limit: 1, room: 1 << 30, apps: wire.AppsOf(wire.AppProxy),
+		live: map[*conn]struct{}{},
+	}
+	if err := r.edges.add(e); err != nil {
+		t.Fatal(err)
+	}
+	r.metrics = newMetrics(r)
+	return s, meter
+}
+
+// The edge may have opened the stream, and sent what the target said first, when the partner goes away. If the relay let go
+// of the stream without a Done, the edge would keep those bytes as unsigned for ever, in a window that all streams share.
+func TestOpeningThatAPartnerAbandonsStillGetsItsDone(t *testing.T) {
+	r, _, g, _ := grantRelay(t, 1000)
+	s, _ := slowEdge(t, r)
+	ctx, leave := context.WithCancel(t.Context())
+	go func() {
+		<-s.asked
+		leave()
+		close(s.answer)
+	}()
+	if c, err := r.open(ctx, Want{App: wire.AppProxy}, g, "site.example", 443, 1); err == nil {
+		c.Close()
+	}
+	want := []wire.Message{wire.Done{Stream: 4}}
+	if diff := cmp.Diff(want, s.sent); diff != "" {
+		t.Errorf("sent to the edge (-want +got):\n%s", diff)
+	}
+}
+
+// The same of a stream that opened as its channel ended.
+func TestStreamOnAnEndedChannelGetsItsDone(t *testing.T) {
+	r, _, g, _ := grantRelay(t, 1000)
+	s, meter := slowEdge(t, r)
+	go func() {
+		<-s.asked
+		meter.Drain()
+		close(s.answer)
+	}()
+	if _, err := r.open(t.Context(), Want{App: wire.AppProxy}, g, "site.example", 443, 1); err == nil {
+		t.Error("open on an ended channel: got no error")
+	}
+	want := []wire.Message{wire.Done{Stream: 4}}
+	if diff := cmp.Diff(want, s.sent); diff != "" {
+		t.Errorf("sent to the edge (-want +got):\n%s", diff)
+	}
+}
