@@ -48,6 +48,7 @@ func TestCrawlSurvivesKillOfEveryRole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped: builds programs and runs a network of processes")
 	}
+	began := time.Now()
 	l := newLab(t, 3)
 	defer l.logs()
 	bin := build(t)
@@ -87,10 +88,11 @@ func TestCrawlSurvivesKillOfEveryRole(t *testing.T) {
 		p    *process
 	}{{"edge", edges[0]}, {"relay", relay}, {"hub", hub}, {"another edge", edges[1]}} {
 		l.progressed(api, job.ID, key, crashPages*(i+1)/8)
-		t.Logf("kill -9 of the %s", victim.name)
+		t.Logf("%s: kill -9 of the %s", time.Since(began).Round(time.Second), victim.name)
 		victim.p.killAndRestart()
 	}
 	final := l.progressed(api, job.ID, key, crashPages)
+	t.Logf("%s: the job has ended", time.Since(began).Round(time.Second))
 	if final.Status != "completed" || final.Completed != crashPages {
 		t.Errorf("job %s with %d pages, want completed with %d", final.Status, final.Completed, crashPages)
 	}
