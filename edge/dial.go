@@ -3,8 +3,10 @@ package edge
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -132,7 +134,8 @@ type gatekeeper struct {
 	mu      sync.Mutex
 	own     []netip.Prefix
 	listed  time.Time
-	network []netip.Addr
+	hosts   map[string][]netip.Addr // of the network
+	network []netip.Addr            // all of theirs
 }
 
 func (g *gatekeeper) gate() policy.Gate {
@@ -144,11 +147,16 @@ func (g *gatekeeper) gate() policy.Gate {
 	return policy.Gate{Own: g.own, Network: g.network}
 }
 
-// setNetwork replaces the addresses of relays and the hub.
-func (g *gatekeeper) setNetwork(addrs []netip.Addr) {
+// setNetwork replaces the hosts of the network, relays and hub. One without addresses keeps those that it had.
+func (g *gatekeeper) setNetwork(hosts map[string][]netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.network = addrs
+	for host, addrs := range hosts {
+		if len(addrs) == 0 {
+			hosts[host] = g.hosts[host]
+		}
+	}
+	g.hosts, g.network = hosts, slices.Concat(slices.Collect(maps.Values(hosts))...)
 }
 
 // refusal turns a verdict of policy into the code of the same name.

@@ -5,12 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"sward/internal/identity"
 	"sward/internal/wire"
@@ -25,8 +26,10 @@ const (
 	directoryRetry = 15 * time.Second
 	// consentEvery is how often an edge without agreement looks whether there is one now.
 	consentEvery = 2 * time.Second
-	// maxHostAddrs bounds the addresses kept out of reach for one of the network's own hosts.
+	// maxHostAddrs bounds the addresses kept out of reach for one of the network's own hosts, and maxLookups how many of
+	// their names are resolved at once.
 	maxHostAddrs = 16
+	maxLookups   = 8
 )
 
 // keepRelays waits for the owner's agreement and then keeps a tunnel to each relay of the list, which it reads again
@@ -39,7 +42,7 @@ func (e *Edge) keepRelays(ctx context.Context) error {
 	failing := false
 	for ctx.Err() == nil {
 		wait := directoryEvery
-		relays, err := e.listRelays(ctx)
+		relays, err := e.readRelays(ctx)
 		if err == nil {
 			e.setRelays(ctx, relays)
 		} else {
@@ -70,9 +73,11 @@ func (e *Edge) waitForConsent(ctx context.Context) error {
 	}
 }
 
-// listRelays is the fixed list, or this edge's choice from the directory.
-func (e *Edge) listRelays(ctx context.Context) ([]Relay, error) {
+// readRelays is whom to keep a tunnel to: the fixed list, or this edge's choice from the directory. All relays of either
+// are kept out of every stream's reach.
+func (e *Edge) readRelays(ctx context.Context) ([]Relay, error) {
 	if len(e.cfg.Relays) > 0 {
+		e.keepOff(ctx, e.cfg.Relays)
 		return e.cfg.Relays, nil
 	}
 	directory, err := e.cfg.Hub.Directory(ctx)
@@ -88,6 +93,7 @@ func (e *Edge) listRelays(ctx context.Context) ([]Relay, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("the directory lists no relay")
 	}
+	e.keepOff(ctx, all)
 	return chooseRelays(e.ID(), all), nil
 }
 
@@ -103,12 +109,8 @@ func chooseRelays(edge identity.ID, all []Relay) []Relay {
 	return all[:min(len(all), maxRelays)]
 }
 
-// setRelays starts and stops links until there is one for each relay of the list, and keeps their addresses out of
-// every stream's reach.
+// setRelays starts and stops links until there is one for each relay of the list.
 func (e *Edge) setRelays(ctx context.Context, want []Relay) {
-	if len(want) > 0 { // at the end, what still runs stays away from them as before
-		e.gate.setNetwork(e.networkAddrs(ctx, want))
-	}
 	e.mu.Lock()
 	var gone []*link
 	for id, l := range e.relays {
@@ -153,33 +155,56 @@ func (e *Edge) hello() wire.Hello {
 	}
 }
 
-// networkAddrs lists the addresses of the relays and the hub. Names that do not resolve are passed over: this edge does
-// not reach such a host either.
-func (e *Edge) networkAddrs(ctx context.Context, relays []Relay) []netip.Addr {
-	hosts := []string{e.cfg.HubAddr}
-	for _, r := range relays {
-		hosts = append(hosts, r.Addr)
-	}
-	seen := map[netip.Addr]bool{}
-	for _, hostport := range hosts {
-		host, _, err := net.SplitHostPort(hostport)
-		if err != nil {
-			continue
-		}
-		if a, err := netip.ParseAddr(host); err == nil {
-			seen[a.Unmap()] = true
-			continue
-		}
-		lookup, cancel := context.WithTimeout(ctx, resolveTimeout)
-		addrs, err := e.cfg.Resolve(lookup, host)
-		cancel()
-		if err == nil {
-			for _, a := range addrs[:min(len(addrs), maxHostAddrs)] {
-				seen[a.Unmap()] = true
-			}
+// keepOff keeps the addresses of the relays and the hub out of every stream's reach. A name that does not resolve now
+// leads where it led before.
+func (e *Edge) keepOff(ctx context.Context, relays []Relay) {
+	hosts := map[string]bool{}
+	for _, hostport := range append([]string{e.cfg.HubAddr}, addrsOf(relays)...) {
+		if host, _, err := net.SplitHostPort(hostport); err == nil {
+			hosts[host] = true
 		}
 	}
-	return slices.Collect(maps.Keys(seen))
+	var mu sync.Mutex
+	found := map[string][]netip.Addr{}
+	var lookups errgroup.Group
+	lookups.SetLimit(maxLookups)
+	for host := range hosts {
+		lookups.Go(func() error {
+			addrs := e.hostAddrs(ctx, host)
+			mu.Lock()
+			defer mu.Unlock()
+			found[host] = addrs
+			return nil
+		})
+	}
+	lookups.Wait() //nolint:errcheck // what fails is looked up again
+	e.gate.setNetwork(found)
+}
+
+// hostAddrs are the addresses of one host of the network, nil if they cannot be found.
+func (e *Edge) hostAddrs(ctx context.Context, host string) []netip.Addr {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a.Unmap()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	addrs, err := e.cfg.Resolve(ctx, host)
+	if err != nil {
+		return nil
+	}
+	addrs = slices.Clone(addrs[:min(len(addrs), maxHostAddrs)])
+	for i, a := range addrs {
+		addrs[i] = a.Unmap()
+	}
+	return addrs
+}
+
+func addrsOf(relays []Relay) []string {
+	addrs := make([]string, len(relays))
+	for i, r := range relays {
+		addrs[i] = r.Addr
+	}
+	return addrs
 }
 
 func sleep(ctx context.Context, d time.Duration) {
