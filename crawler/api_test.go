@@ -2,10 +2,12 @@ package crawler
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -308,6 +310,53 @@ func TestScrapeFailsWithAReason(t *testing.T) {
 	status, got := p.call("POST", "/v2/scrape", object{"url": root + "gone"})
 	if data, ok := got["data"].(object); status != 200 || !ok || data["metadata"].(object)["statusCode"] != 404.0 {
 		t.Errorf("a 404 page: got %d %v, want the page with its status", status, got)
+	}
+}
+
+// Why robots.txt could not be read is why the page could not: a partner can mend a misspelt name.
+func TestScrapeNamesWhyAHostIsNotReached(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		code string
+		says string
+	}{
+		{"no such name", &net.DNSError{Err: "no such host", IsNotFound: true}, "SCRAPE_DNS_RESOLUTION_ERROR", "dns_not_found"},
+		{"resolver trouble", &net.DNSError{Err: "server misbehaving"}, "SCRAPE_DNS_RESOLUTION_ERROR", "dns_error"},
+		{"refused", &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}, "SCRAPE_SITE_ERROR", "dial_refused"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := newNetwork(t, pages{})
+			for _, e := range n.edges {
+				e.dial = func() (net.Conn, error) { return nil, test.err }
+			}
+			p := start(t, n.config(t.TempDir()))
+			status, got := p.call("POST", "/v2/scrape", object{"url": root})
+			details, _ := got["details"].(object)
+			if status != 500 || got["code"] != test.code || details["code"] != test.says {
+				t.Errorf("got %d %v, want 500 %s, %s", status, got, test.code, test.says)
+			}
+		})
+	}
+}
+
+// Nobody is spared by waiting for a name that does not exist: asking for it again and again gets the answer as soon.
+func TestNameThatDoesNotExistIsNotWaitedFor(t *testing.T) {
+	n := newNetwork(t, pages{})
+	for _, e := range n.edges {
+		e.dial = func() (net.Conn, error) { return nil, &net.DNSError{Err: "no such host", IsNotFound: true} }
+	}
+	cfg := n.config(t.TempDir())
+	cfg.RetryDelay = 50 * time.Millisecond
+	p := start(t, cfg)
+	for range 3 {
+		p.call("POST", "/v2/scrape", object{"url": root})
+	}
+	var failures int
+	var pause int64
+	err := p.c.store.reader.QueryRow("SELECT failures, ready_at - ? FROM hosts", time.Now().UnixMilli()).Scan(&failures, &pause)
+	if most := cfg.RetryDelay; err != nil || failures < 3 || pause > most.Milliseconds() {
+		t.Errorf("after %d failures the host waits %d ms, %v; want at most %s", failures, pause, err, most)
 	}
 }
 

@@ -138,9 +138,9 @@ func (b *batch) arrive(ctx context.Context, a arrival) {
 	}
 	b.patient = max(b.patient, min(a.CrawlDelay, longestDelay))
 	b.pause = max(b.pause, min(a.RetryAfter, maxBackoff))
-	switch {
-	case unreached(a.Code):
-		b.trouble = a.Code
+	switch code := a.cause(); {
+	case unreached(code):
+		b.trouble = code
 	case a.Code == wire.OK && busyStatus(a.Status):
 		b.trouble = wire.TargetClosed
 	case a.Code == wire.OK:
@@ -261,7 +261,9 @@ func (b *batch) concludeHost() {
 		b.l.failures = 0
 	case b.trouble != wire.OK:
 		b.l.failures++
-		b.pause = max(b.pause, backoff(b.c.cfg.RetryDelay, b.l.failures))
+		if b.trouble != wire.DNSNotFound { // waiting spares nobody where there is no host
+			b.pause = max(b.pause, backoff(b.c.cfg.RetryDelay, b.l.failures))
+		}
 	}
 	if b.l.failures < maxHostFailures || b.err != nil {
 		return

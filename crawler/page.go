@@ -105,11 +105,12 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 
 // refused judges a page that did not come.
 func (c *Crawler) refused(o *outcome, a arrival) {
-	o.failure(a.Code, "")
+	code := a.cause()
+	o.failure(code, "")
 	if a.Code == wire.RobotsDenied && a.Rule != "" {
 		o.detail = oneLine("robots.txt: "+a.Rule, wire.MaxRule)
 	}
-	switch o.fate = judge(a.Code); o.fate {
+	switch o.fate = judge(code); o.fate {
 	case retry:
 		o.again(a.exit, a.RetryAfter, c.cfg)
 	case fail:

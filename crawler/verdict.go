@@ -54,6 +54,15 @@ func unreached(code wire.Code) bool {
 	return false
 }
 
+// cause is why a page did not come. Where the host was not reached it was so for robots.txt already, and the edge names
+// that as the rule: a partner should learn that the name does not exist, not that robots.txt could not be read.
+func (a arrival) cause() wire.Code {
+	if code, known := wire.CodeByName(a.Rule); known && a.Code == wire.RobotsUnreachable && unreached(code) {
+		return code
+	}
+	return a.Code
+}
+
 // busyStatus tells the statuses with which a server asks for patience, or fails for a moment.
 func busyStatus(status int) bool {
 	switch status {
