@@ -24,6 +24,9 @@ const (
 	crawlGrant = 32 << 20
 	// grantMargin is how long before its expiry a grant is not used for a new stream any more.
 	grantMargin = time.Minute
+	// relayIdle is how soon a dead relay is noticed. Crawl streams wait for pages and say nothing themselves, and a hub has
+	// few sessions: it can afford to ask more often than an edge.
+	relayIdle = 9 * time.Second
 	// maxAvoided bounds how many edges a stream can avoid: what the Route frame carries.
 	maxAvoided = wire.MaxAvoid
 )
@@ -93,7 +96,7 @@ func (p *peers) keep(ctx context.Context, relay identity.ID, address string) {
 	client, err := tunnel.NewClient(tunnel.ClientConfig{
 		Log: p.cfg.Log,
 		Dial: func(ctx context.Context) (*tunnel.Session, wire.Welcome, error) {
-			return tunnel.Dial(ctx, tunnel.Config{Key: p.cfg.Key, Network: p.cfg.Network, Log: p.cfg.Log}, nil, address, relay,
+			return tunnel.Dial(ctx, tunnel.Config{Key: p.cfg.Key, Network: p.cfg.Network, Log: p.cfg.Log, Idle: relayIdle}, nil, address, relay,
 				wire.Hello{Role: wire.RoleHub, Agent: "sward-hub"})
 		},
 		Serve: func(ctx context.Context, s *tunnel.Session, _ wire.Welcome) error {

@@ -69,7 +69,7 @@ func connect(ctx context.Context, cfg Config, pc net.PacketConn, addr string, pe
 	}
 	var failed []error
 	for _, a := range addrs {
-		conn, err := transport.Dial(ctx, net.UDPAddrFromAddrPort(a), cfg.tls(identity.Only(peer)), quicConfig())
+		conn, err := transport.Dial(ctx, net.UDPAddrFromAddrPort(a), cfg.tls(identity.Only(peer)), quicConfig(cfg.Idle))
 		if err != nil {
 			failed = append(failed, err)
 			continue

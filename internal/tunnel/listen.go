@@ -62,7 +62,7 @@ func Listen(cfg Config, pc net.PacketConn) (*Listener, error) {
 		sessions: map[*Session]struct{}{},
 	}
 	var err error
-	if l.quic, err = l.transport.Listen(cfg.tls(cfg.Peers), quicConfig()); err != nil {
+	if l.quic, err = l.transport.Listen(cfg.tls(cfg.Peers), quicConfig(cfg.Idle)); err != nil {
 		return nil, fmt.Errorf("listen for tunnels: %w", err)
 	}
 	l.closing, l.close = context.WithCancel(context.Background())

@@ -44,7 +44,8 @@ const (
 	// keep-alives are an accident, three are an absence. QUIC counts from the
 	// first packet that went unanswered (RFC 9000 §10.1), so that a quiet peer's
 	// absence is noticed within keepAlive + idleTimeout.
-	idleTimeout = 3 * keepAlive
+	idleTimeout = keptAlive * keepAlive
+	keptAlive   = 3
 	// handshakeTimeout bounds the QUIC and TLS handshake. It is three or four
 	// round trips at most, and a path where they take longer is of no use.
 	handshakeTimeout = 10 * time.Second
@@ -78,6 +79,7 @@ type Config struct {
 	Key     identity.Key
 	Network string                  // both ends must agree; see identity.CheckNetwork
 	Peers   func(identity.ID) error // listener: who may connect; nil is anyone with a key
+	Idle    time.Duration           // without a word the session has ended; 0: 45 s. A third of it is how often a quiet one speaks
 	Log     *slog.Logger            // nil discards
 }
 
@@ -109,12 +111,15 @@ func (c Config) resetKey() *quic.StatelessResetKey {
 	return &k
 }
 
-func quicConfig() *quic.Config {
+func quicConfig(idle time.Duration) *quic.Config {
+	if idle <= 0 {
+		idle = idleTimeout
+	}
 	return &quic.Config{
 		Versions:                   []quic.Version{quic.Version1},
 		HandshakeIdleTimeout:       handshakeTimeout / 2, // quic-go gives the whole handshake twice this
-		MaxIdleTimeout:             idleTimeout,
-		KeepAlivePeriod:            keepAlive,
+		MaxIdleTimeout:             idle,
+		KeepAlivePeriod:            idle / keptAlive,
 		MaxIncomingStreams:         maxStreams,
 		MaxIncomingUniStreams:      -1, // none: the protocol has no use for them
 		MaxStreamReceiveWindow:     streamWindow,
