@@ -285,8 +285,8 @@ func (st *testStream) send(ctx context.Context, n int) error {
 		if err != nil {
 			return fmt.Errorf("window: %w", err)
 		}
+		st.flow.Up(allowed) // before the edge can count them
 		wrote, err := st.Write(buf[:allowed])
-		st.flow.Up(wrote)
 		if n -= wrote; err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (c *conn) Join(ctx context.Context, client net.Conn) error {
 	c.mu.Unlock()
 	c.edge.watch(c)
 	defer c.edge.unwatch(c)
-	up := splice.Half{Allow: c.allow, Settle: func(reserved, moved int) { c.movedUp(reserved, moved) }}
+	up := splice.Half{Allow: c.allow, Settle: c.grant.settle}
 	down := splice.Half{Allow: c.allow, Settle: func(reserved, moved int) {
 		c.grant.settle(reserved, moved)
 		c.mu.Lock()
@@ -69,6 +69,19 @@ func (c *conn) Join(ctx context.Context, client net.Conn) error {
 		return result.Err
 	}
 	return c.linger(ctx)
+}
+
+// counted is a stream whose bytes to the edge are counted before they are written. The edge may pass them on and say so
+// before the write has returned, and with many streams that is more than two honest counts may differ by. What was
+// written in vain the edge's Done takes back.
+type counted struct {
+	stream
+	flow *accounting.Flow
+}
+
+func (s counted) Write(p []byte) (int, error) {
+	s.flow.Up(len(p))
+	return s.stream.Write(p)
 }
 
 // partner is the partner's connection as splice sees it. Before it is cut, what has been acknowledged is read a last
@@ -108,11 +121,6 @@ func (c *conn) allow(ctx context.Context, max int) (int, error) {
 	return c.relay.reserve(ctx, c.grant, n)
 }
 
-func (c *conn) movedUp(reserved, moved int) {
-	c.flow.Up(moved)
-	c.grant.settle(reserved, moved)
-}
-
 // Read is a plain HTTP response on its way to the partner.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
@@ -139,7 +147,7 @@ func (c *conn) Write(p []byte) (int, error) {
 			return sent, err
 		}
 		n, err := c.stream.Write(p[sent : sent+allowed])
-		c.movedUp(allowed, n)
+		c.grant.settle(allowed, n)
 		if sent += n; err != nil || sent == len(p) {
 			return sent, err
 		}
@@ -255,6 +263,7 @@ func (r *Relay) openOn(ctx context.Context, e *edge, g *grant, open wire.Open) (
 		g.leave(r.cfg.Clock())
 		return nil, wire.Errorf(wire.EdgeGone, "%v", err)
 	}
+	st = counted{st, flow}
 	if e.class == classExtension {
 		st = &screen{stream: st, ctx: r.ctx, resolve: r.cfg.Resolve, gate: policy.Gate{Network: r.cfg.Peers}}
 	}

@@ -16,17 +16,25 @@ import (
 type slowSession struct {
 	session
 	asked, answer chan struct{}
+	write         func([]byte) // of the stream
 
 	mu   sync.Mutex
 	sent []wire.Message
 }
 
-type nullStream struct{ net.Conn }
+type nullStream struct {
+	net.Conn
+	write func(p []byte) // before it returns
+}
 
 func (nullStream) ID() uint64        { return 4 }
 func (nullStream) CloseWrite() error { return nil }
 func (nullStream) Close() error      { return nil }
 func (nullStream) Reset()            {}
+func (s nullStream) Write(p []byte) (int, error) {
+	s.write(p)
+	return len(p), nil
+}
 
 func (s *slowSession) Draining() bool { return false }
 
@@ -34,7 +42,7 @@ func (s *slowSession) Open(ctx context.Context, _ ...wire.Message) (stream, wire
 	close(s.asked)
 	select {
 	case <-s.answer:
-		return nullStream{}, wire.Opened{}, nil
+		return nullStream{write: s.write}, wire.Opened{}, nil
 	case <-ctx.Done():
 		return nil, wire.Opened{}, ctx.Err()
 	}
@@ -102,5 +110,30 @@ func TestStreamOnAnEndedChannelGetsItsDone(t *testing.T) {
 	want := []wire.Message{wire.Done{Stream: 4}}
 	if diff := cmp.Diff(want, s.sent); diff != "" {
 		t.Errorf("sent to the edge (-want +got):\n%s", diff)
+	}
+}
+
+// An edge counts what it has passed on, and may say so before this relay's write has returned. With many streams that is
+// more than honest counts may differ by, so the relay counts first: what it wrote in vain the edge's Done takes back.
+func TestUpBytesAreCountedBeforeTheEdgeCanCountThem(t *testing.T) {
+	const size = 1000
+	r, _, g, _ := grantRelay(t, 1<<20)
+	s, meter := slowEdge(t, r)
+	close(s.answer)
+	var counted uint64
+	s.write = func([]byte) { counted, _, _, _ = meter.Totals() }
+	c, err := r.open(t.Context(), Want{App: wire.AppProxy}, g, "site.example", 443, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if n, err := c.Write(make([]byte, size)); n != size || err != nil {
+		t.Fatalf("write: got %d, %v, want %d", n, err, size)
+	}
+	if counted != size {
+		t.Errorf("while %d bytes were written %d were counted, want all of them", size, counted)
+	}
+	if up, _, _, _ := meter.Totals(); up != size {
+		t.Errorf("after %d bytes were written %d are counted", size, up)
 	}
 }
