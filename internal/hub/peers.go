@@ -185,6 +185,12 @@ func (p *peers) open(ctx context.Context, a crawler.Account, open wire.Open, avo
 	}
 	for fresh := false; ; fresh = true {
 		grant, err := p.grant(ctx, grantKey{a.ID, relay}, fresh)
+		if !fresh && wire.CodeOf(err) == wire.BalanceExhausted {
+			if at, other, ok := p.funded(a.ID); ok { // what is left of the balance is reserved there
+				relay, session = at, other
+				grant, err = p.grant(ctx, grantKey{a.ID, relay}, false)
+			}
+		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -200,14 +206,31 @@ func (p *peers) open(ctx context.Context, a crawler.Account, open wire.Open, avo
 	}
 }
 
+// funded returns a relay at which an account holds a grant, and the live session to it.
+func (p *peers) funded(partner string) (identity.ID, *tunnel.Session, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, g := range p.grants {
+		if s := p.sessions[k.relay]; k.partner == partner && s != nil && !s.Draining() && p.fresh(g) {
+			return k.relay, s, true
+		}
+	}
+	return identity.ID{}, nil, false
+}
+
+// fresh reports whether a grant is far enough from its end for a new stream.
+func (p *peers) fresh(g accounting.SignedGrant) bool {
+	return p.cfg.Clock().Add(grantMargin).UnixMilli() < g.NotAfter
+}
+
 // grant returns what pays for an account's crawling on a relay, a new one when the present one is old or not wanted.
 func (p *peers) grant(ctx context.Context, k grantKey, fresh bool) (accounting.SignedGrant, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock() // issuing is one local transaction: waiting for it is cheaper than two grants
-	now := p.cfg.Clock()
-	if g, ok := p.grants[k]; ok && !fresh && now.Add(grantMargin).UnixMilli() < g.NotAfter {
+	if g, ok := p.grants[k]; ok && !fresh && p.fresh(g) {
 		return g, nil
 	}
+	maps.DeleteFunc(p.grants, func(_ grantKey, g accounting.SignedGrant) bool { return !p.fresh(g) })
 	g, err := p.book.IssueGrant(ctx, k.partner, k.relay, crawlGrant)
 	if err != nil {
 		return accounting.SignedGrant{}, err
