@@ -89,11 +89,11 @@ func (r Report) String() string {
 	var b strings.Builder
 	switch {
 	case r.Holds && r.Sealed:
-		b.WriteString("The book holds, and every file is as the hub sealed it.\n")
+		b.WriteString("The book holds: every number follows from signatures, and every file is as the hub sealed it.\n")
 	case r.Holds && r.Live:
-		b.WriteString("The book holds. A hub has it open: what it writes meanwhile is left out.\n")
+		b.WriteString("The book holds: every number follows from signatures. A hub has it open: what it writes meanwhile is left out.\n")
 	case r.Holds:
-		b.WriteString("The book holds. It was not closed in good order, so its files bear no seal.\n")
+		b.WriteString("The book holds: every number follows from signatures. It was not closed in good order, so its files bear no seal.\n")
 	default:
 		b.WriteString("The book DOES NOT HOLD. The figures are those up to the last good record.\n")
 	}
