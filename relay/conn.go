@@ -229,12 +229,22 @@ func (r *Relay) open(ctx context.Context, w Want, g *grant, host string, port ui
 			return c, nil
 		}
 		e.release()
-		if last = err; wire.CodeOf(err).Owner() != wire.OwnerEdge || ctx.Err() != nil {
+		if last = err; !anotherMay(wire.CodeOf(err)) || ctx.Err() != nil {
 			return nil, err
 		}
 		w.Avoid = append(w.Avoid, e.id)
 	}
 	return nil, last
+}
+
+// anotherMay reports whether an edge may serve what another one refused with code: its trouble, its owner's choice of
+// work, or a fault inside the network that need not be everywhere.
+func anotherMay(code wire.Code) bool {
+	switch code {
+	case wire.AppDenied, wire.PurposeDenied, wire.PlainHTTPDenied:
+		return true
+	}
+	return code.Owner() == wire.OwnerEdge || code.Owner() == wire.OwnerRelay
 }
 
 // openOn opens a stream on e. What has been asked for is seen through though the partner goes away meanwhile: an edge that
