@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sward/edge/agent"
+	"sward/internal/daemon"
 )
 
 // version is set by the release build.
@@ -19,6 +20,7 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	daemon.QuietStandardLog()
 	if err := root().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "sward-edge:", err)
 		os.Exit(1)

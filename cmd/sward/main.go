@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sward/edge/agent"
+	"sward/internal/daemon"
 )
 
 // version is set by the release build.
@@ -20,6 +21,7 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	daemon.QuietStandardLog()
 	if err := root().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "sward:", err)
 		os.Exit(1)

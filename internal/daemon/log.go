@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 )
 
@@ -29,3 +30,8 @@ func Logger(w io.Writer, level, format string) (*slog.Logger, error) {
 	}
 	return nil, fmt.Errorf("log format %q is neither text nor json", format)
 }
+
+// QuietStandardLog silences the standard library's default logger for the whole process. net/http writes bytes of
+// strangers' answers to it and bleve what it could not load; neither has a switch, and a page's bytes belong in no log.
+// What matters of it reaches us as an error.
+func QuietStandardLog() { log.SetOutput(io.Discard) }
