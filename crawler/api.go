@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -152,7 +153,16 @@ func answer(w http.ResponseWriter, status int, body any) {
 func decode(w http.ResponseWriter, r *http.Request, into any) bool {
 	slow := http.NewResponseController(w)
 	slow.SetReadDeadline(time.Now().Add(bodyTimeout)) //nolint:errcheck // a writer without deadlines is a test's
-	err := json.NewDecoder(r.Body).Decode(into)
+	body := json.NewDecoder(r.Body)
+	err := body.Decode(into)
+	if err == nil {
+		switch _, after := body.Token(); {
+		case after == nil:
+			err = errors.New("there is more than one value")
+		case !errors.Is(after, io.EOF):
+			err = after
+		}
+	}
 	slow.SetReadDeadline(time.Time{}) //nolint:errcheck // or a long answer would look like a partner who has gone
 	if err == nil {
 		return true

@@ -32,6 +32,7 @@ func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
 		{"wrong key", "mallory", "GET", "/v2/crawl/" + id, nil, 401, apiUnauthorized, "invalid key"},
 		{"no balance", "broke", "POST", "/v2/crawl", object{"url": root}, 402, "PAYMENT_REQUIRED", "credits"},
 		{"no JSON", "alice", "POST", "/v2/crawl", "{", 400, apiInvalidJSON, "JSON"},
+		{"more than JSON", "alice", "POST", "/v2/crawl", `{"url":"` + root + `"} {"limit":1}`, 400, apiInvalidJSON, "more than one"},
 		{"wrong type", "alice", "POST", "/v2/crawl", `{"url":1}`, 400, apiBadRequest, "url is not a string"},
 		{"no url", "alice", "POST", "/v2/crawl", object{}, 400, apiBadRequest, "url is required"},
 		{"scheme", "alice", "POST", "/v2/crawl", object{"url": "ftp://site.test/"}, 400, apiBadRequest, "scheme"},
