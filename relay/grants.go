@@ -38,6 +38,7 @@ type grant struct {
 	open      int                    // streams that run on it
 	idleSince time.Time
 	retired   bool                                       // nothing new starts on it
+	released  bool                                       // and the hub knows
 	extending chan struct{}                              // closed when the hub has answered; nil when nobody asks
 	final     error                                      // the hub's reason for not extending it any more
 	channels  map[accounting.ChannelID]*accounting.Meter // that count bytes on it
@@ -167,15 +168,21 @@ func (g *grant) finals() []accounting.Final {
 }
 
 // retireIdle lets nothing new start on g when nothing runs on it and nothing has for a while, or at once when the relay
-// is leaving. It reports whether this call did it.
+// is leaving. It reports whether the hub is to be told.
 func (g *grant) retireIdle(now time.Time, leaving bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.retired || g.open > 0 || !leaving && now.Sub(g.idleSince) < grantIdle {
-		return false
+	if !g.retired && g.open == 0 && (leaving || now.Sub(g.idleSince) >= grantIdle) {
+		g.retired = true
 	}
-	g.retired = true
-	return true
+	return g.retired && !g.released
+}
+
+// done notes that the hub has heard of the release.
+func (g *grant) done() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.released = true
 }
 
 // over reports whether g can be forgotten: nothing runs on it, and nobody may bring it again.
@@ -229,8 +236,12 @@ func (r *Relay) releaseIdle(ctx context.Context, leaving bool) {
 	}
 	r.grantsMu.Unlock()
 	for _, g := range idle {
-		if _, err := r.cfg.Hub.Release(ctx, g.id, g.finals()); err != nil {
-			r.cfg.Log.Debug("grant not released, the hub will at its expiry", "grant", g.id, "err", err)
+		_, err := r.cfg.Hub.Release(ctx, g.id, g.finals())
+		if wire.CodeOf(err) == wire.HubAway {
+			return // this one and the others are released the next time
+		}
+		if g.done(); err != nil {
+			r.cfg.Log.Debug("grant not released, the hub will after its expiry", "grant", g.id, "err", err)
 		}
 	}
 }

@@ -16,13 +16,18 @@ import (
 // scriptedHub answers Renew as it is told and counts how often it is asked; a relay under test asks nothing else of it.
 type scriptedHub struct {
 	Hub
-	renew func(id accounting.GrantID, want uint64) (accounting.SignedGrant, error)
-	asked atomic.Int32
+	renew   func(id accounting.GrantID, want uint64) (accounting.SignedGrant, error)
+	asked   atomic.Int32
+	release func() error
 }
 
 func (h *scriptedHub) Renew(_ context.Context, id accounting.GrantID, want uint64) (accounting.SignedGrant, error) {
 	h.asked.Add(1)
 	return h.renew(id, want)
+}
+
+func (h *scriptedHub) Release(context.Context, accounting.GrantID, []accounting.Final) (accounting.Released, error) {
+	return accounting.Released{}, h.release()
 }
 
 // deafSession is a session whose peer does not read its control stream: nothing can be sent while it lives.
@@ -123,4 +128,26 @@ func TestDeafEdgeHoldsUpNoExtension(t *testing.T) {
 			t.Errorf("reserve after the extension: got %d, %v, want 1000", n, err)
 		}
 	})
+}
+
+// The rest of a grant is the partner's money: a hub that was away when the grant was released is told again.
+func TestReleaseIsSaidUntilTheHubHasHeardIt(t *testing.T) {
+	r, hub, g, _ := grantRelay(t, 1000)
+	told := 0
+	hub.release = func() error {
+		if told++; told < 3 {
+			return wire.Errorf(wire.HubAway, "connection refused")
+		}
+		return nil
+	}
+	g.idleSince = g.idleSince.Add(-2 * grantIdle)
+	for range 5 {
+		r.releaseIdle(t.Context(), false)
+	}
+	if told != 3 {
+		t.Errorf("the hub was told %d times, want 3: twice while it was away, and once", told)
+	}
+	if r.grants[g.id] == nil {
+		t.Error("a released grant is forgotten before it expires, and could begin a second life")
+	}
 }
