@@ -187,7 +187,7 @@ func (c *conn) lookBeforeCut() {
 // off: the system would go on sending what nobody is paid for any more.
 func (c *conn) linger(ctx context.Context) error {
 	least, known := c.countDelivered()
-	for moved, step := time.Now(), lingerFirst; known && least > 0; step = min(2*step, lingerLast) {
+	for moved, step := time.Now(), lingerFirst; known && least > 0 && !dead(c.client); step = min(2*step, lingerLast) {
 		if pause(ctx, step); ctx.Err() != nil || time.Since(moved) > lingerLimit {
 			partner{c.client, c}.Reset()
 			return errNotTaken

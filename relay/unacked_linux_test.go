@@ -1,0 +1,61 @@
+package relay
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+// pair is a TCP connection over loopback, both ends of it.
+func pair(t *testing.T) (near, far *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialled, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dialled.Close(); accepted.Close() })
+	return dialled.(*net.TCPConn), accepted.(*net.TCPConn)
+}
+
+func TestPartnerThatResetIsSeenAsDead(t *testing.T) {
+	near, far := pair(t)
+	if dead(near) {
+		t.Error("a live connection counts as dead")
+	}
+	far.SetLinger(0) // its close is a reset
+	far.Close()
+	for end := time.Now().Add(5 * time.Second); !dead(near); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a connection that its peer has reset does not count as dead")
+		}
+	}
+}
+
+func TestUnreadBytesAreUnacknowledgedOnlyBeyondTheBuffers(t *testing.T) {
+	near, _ := pair(t)
+	near.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	written := 0
+	for chunk := make([]byte, 64<<10); ; {
+		n, err := near.Write(chunk)
+		if written += n; err != nil {
+			break // both buffers are full: the peer reads nothing
+		}
+	}
+	pending, known := unacknowledged(near)
+	if !known || pending <= 0 || pending >= written {
+		t.Errorf("unacknowledged = %d, %v of %d written to a peer that reads nothing; want some, not all", pending, known, written)
+	}
+	near.Close()
+	if pending, known := unacknowledged(near); known {
+		t.Errorf("unacknowledged = %d, known, of a closed connection", pending)
+	}
+}
