@@ -283,6 +283,34 @@ func TestPageThatWasWithdrawnLeavesTheIndex(t *testing.T) {
 	}
 }
 
+// One crawl comes to a directory by its own address and another by the file's, whichever link was seen first.
+func TestPageOfADirectoryIsFoundUnderOneAddress(t *testing.T) {
+	site := pages{"/": page("root", "/guide/"), "/guide/": page("guide", "/"), "/guide/index.html": page("guide", "/")}
+	n := newNetwork(t, site)
+	cfg := n.config(t.TempDir())
+	index := map[string]bool{}
+	cfg.Store = func(_ context.Context, pages ...Page) error {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, p := range pages {
+			for _, other := range p.Also {
+				delete(index, other)
+			}
+			index[p.URL] = true
+		}
+		return nil
+	}
+	p := start(t, cfg)
+	for _, link := range []string{"guide/", "guide/index.html", "guide/"} {
+		p.crawl(object{"url": root + link, "limit": 1, "sitemap": "skip"})
+		waitFor(t, "the index to have the page under one address", func() bool {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return index[root+link] && len(index) == 1
+		})
+	}
+}
+
 func TestScrapeFailsWithAReason(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("/", pages{"/robots.txt": "User-agent: *\nDisallow: /secret\n"})

@@ -48,7 +48,8 @@ type Page struct {
 	SHA256                            string // of the decoded body, hexadecimal
 	Simhash                           uint64 // of Text
 
-	Withdrawn bool // by its site, which asks that it be not found (noindex) or has it no more: nothing but URL is set
+	Also      []string // further addresses of this page: it is not to be found under them too
+	Withdrawn bool     // by its site, which asks that it be not found (noindex) or has it no more: only addresses are set
 }
 
 // Config is the outside world. Dir, OpenCrawl, OpenTunnel, Verify and Authorise are required.

@@ -94,7 +94,7 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 		return o
 	}
 	if a.Status == http.StatusNotFound || a.Status == http.StatusGone {
-		c.withdraw(&o, at)
+		c.withdraw(&o, at, nil)
 	}
 	if !c.acceptable(&o, a) {
 		return o
@@ -190,20 +190,25 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
 		return
 	}
+	var also []string
+	if o.job.order.similarAreSame() {
+		also = spellings(at)
+	}
 	if rights.noIndex() {
-		c.withdraw(o, at)
+		c.withdraw(o, at, also)
 	} else if c.cfg.Store != nil && a.Status < 300 {
 		o.page = packPage(Page{
 			URL: at.String(), Title: t.Title, Description: t.Description, Language: t.Language, Text: t.Plain,
 			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: Simhash(t.Plain),
+			Also: also,
 		})
 	}
 }
 
 // withdraw has the index forget a page that an earlier crawl may have put there.
-func (c *Crawler) withdraw(o *outcome, at *url.URL) {
+func (c *Crawler) withdraw(o *outcome, at *url.URL, also []string) {
 	if c.cfg.Store != nil {
-		o.page = packPage(Page{URL: at.String(), Withdrawn: true})
+		o.page = packPage(Page{URL: at.String(), Also: also, Withdrawn: true})
 	}
 }
 

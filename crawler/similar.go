@@ -3,8 +3,10 @@ package crawler
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -48,6 +50,22 @@ func pageKey(address string, kind int, o Order) []byte {
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", kind, text))
 	return sum[:16] // 128 bits: addresses of one job never meet by chance
+}
+
+// spellings are the other addresses of a directory's page: pageKey takes all of them for one.
+func spellings(at *url.URL) (others []string) {
+	dir, last := path.Split(at.Path)
+	if last != "" && !indexNames[strings.ToLower(last)] || at.RawPath != "" {
+		return nil
+	}
+	names := append(slices.Sorted(maps.Keys(indexNames)), "")
+	for _, name := range names {
+		if other := *at; name != last {
+			other.Path = dir + name
+			others = append(others, other.String())
+		}
+	}
+	return others
 }
 
 func withoutSession(query string) string {

@@ -172,9 +172,9 @@ func (x *Index) Put(ctx context.Context, documents ...Document) error {
 	return x.submit(ctx, c)
 }
 
-// Delete removes a page from search and store. Deleting what is not there is no error.
-func (x *Index) Delete(ctx context.Context, address string) error {
-	return x.submit(ctx, &change{deletes: []string{address}})
+// Delete removes pages from search and store. Deleting what is not there is no error.
+func (x *Index) Delete(ctx context.Context, addresses ...string) error {
+	return x.submit(ctx, &change{deletes: addresses})
 }
 
 // TakeDown removes a page for good: it is gone when TakeDown returns, and Put will not bring it back.

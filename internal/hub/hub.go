@@ -160,24 +160,30 @@ func (h *Hub) serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	return nil
 }
 
-// store puts crawled pages into the index and takes out those that their sites have withdrawn: the whole of what joins
-// the two.
+// store puts crawled pages into the index and takes out what their sites have withdrawn, and other addresses of the same
+// pages: the whole of what joins the two.
 func (h *Hub) store(ctx context.Context, pages ...crawler.Page) error {
-	withdrawn := map[string]bool{} // in the end: a page can be among pages twice
+	drop := map[string]bool{} // in the end: an address can be among pages twice
 	for _, p := range pages {
-		withdrawn[p.URL] = p.Withdrawn
-	}
-	for address, gone := range withdrawn {
-		if !gone {
-			continue
+		for _, other := range p.Also {
+			drop[other] = true
 		}
-		if err := h.Index.Delete(ctx, address); err != nil {
+		drop[p.URL] = p.Withdrawn
+	}
+	var gone []string
+	for address, dropped := range drop {
+		if dropped {
+			gone = append(gone, address)
+		}
+	}
+	if len(gone) > 0 {
+		if err := h.Index.Delete(ctx, gone...); err != nil {
 			return err
 		}
 	}
 	var documents []indexer.Document
 	for _, p := range pages {
-		if p.Withdrawn || withdrawn[p.URL] {
+		if p.Withdrawn || drop[p.URL] {
 			continue
 		}
 		documents = append(documents, indexer.Document{

@@ -20,6 +20,8 @@ func TestWithdrawnPagesLeaveTheIndex(t *testing.T) {
 		return crawler.Page{URL: address, Title: "meadow", Text: "grass and clover", Fetched: time.UnixMilli(1)}
 	}
 	leaves := crawler.Page{URL: gone, Withdrawn: true}
+	respelt := page(kept + "/index.html")
+	respelt.Also = []string{kept}
 	for _, batch := range []struct {
 		pages []crawler.Page
 		found int
@@ -28,6 +30,8 @@ func TestWithdrawnPagesLeaveTheIndex(t *testing.T) {
 		{[]crawler.Page{leaves}, 1},
 		{[]crawler.Page{leaves, page(gone)}, 2}, // it came back
 		{[]crawler.Page{page(gone), leaves}, 1}, // it came and went
+		{[]crawler.Page{respelt}, 1},
+		{[]crawler.Page{page(kept), respelt}, 1},
 	} {
 		if err := h.store(t.Context(), batch.pages...); err != nil {
 			t.Fatal(err)
