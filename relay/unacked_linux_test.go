@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// pair is a TCP connection over loopback, both ends of it.
-func pair(t *testing.T) (near, far *net.TCPConn) {
+// joined is a TCP connection over loopback, both ends of it.
+func joined(t *testing.T) (near, far *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -27,7 +27,7 @@ func pair(t *testing.T) (near, far *net.TCPConn) {
 }
 
 func TestPartnerThatResetIsSeenAsDead(t *testing.T) {
-	near, far := pair(t)
+	near, far := joined(t)
 	if dead(near) {
 		t.Error("a live connection counts as dead")
 	}
@@ -41,7 +41,7 @@ func TestPartnerThatResetIsSeenAsDead(t *testing.T) {
 }
 
 func TestUnreadBytesAreUnacknowledgedOnlyBeyondTheBuffers(t *testing.T) {
-	near, _ := pair(t)
+	near, _ := joined(t)
 	near.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 	written := 0
 	for chunk := make([]byte, 64<<10); ; {
