@@ -23,13 +23,13 @@ var imports = map[string][]string{
 	"internal/splice":   {},
 	"internal/daemon":   {},
 	// Layer 1 gives the roles their tools.
-	"accounting":      {"internal/identity", "internal/wire"},
+	"accounting":      {"internal/daemon", "internal/identity", "internal/wire"},
 	"internal/tunnel": {"internal/identity", "internal/wire"},
 	"crawler/fetch":   {"internal/wire", "policy"},
 	"relay/gateway":   {"internal/splice", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler": {"crawler/fetch", "internal/wire", "policy"},
-	"edge":    {"accounting", "crawler/fetch", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
+	"edge":    {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":   {"accounting", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	// Layer 3 joins rooms that do not know each other.
 	"internal/hub":     {"accounting", "crawler", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"sward/internal/daemon"
 	"sward/internal/identity"
 )
 
@@ -71,8 +72,8 @@ func (a *audit) run(ctx context.Context) error {
 	if _, err := os.Stat(a.journal); err != nil {
 		return fmt.Errorf("audit: no book in %s: %w", a.dir, err)
 	}
-	unlock, err := lockShared(filepath.Join(a.dir, lockFile))
-	if a.live = errors.Is(err, errLocked); a.live {
+	unlock, err := daemon.LockShared(filepath.Join(a.dir, lockFile))
+	if a.live = errors.Is(err, daemon.ErrLocked); a.live {
 		a.report.Live = true
 	} else if err != nil {
 		return fmt.Errorf("audit: %w", err)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"sward/internal/daemon"
 	"sward/internal/identity"
 )
 
@@ -87,7 +88,7 @@ func OpenBook(cfg BookConfig) (_ *Book, err error) {
 		return nil, fmt.Errorf("open book: %w", err)
 	}
 	b := &Book{cfg: cfg, nobody: partner{key: keyHash(newKey())}, beats: map[identity.ID]beat{}}
-	if b.unlock, err = lockExclusive(filepath.Join(cfg.Dir, lockFile)); err != nil {
+	if b.unlock, err = daemon.Lock(filepath.Join(cfg.Dir, lockFile)); err != nil {
 		return nil, fmt.Errorf("open book %s: %w", cfg.Dir, err)
 	}
 	defer func() {

@@ -26,7 +26,8 @@ const (
 	growthShare = 4
 	spoolChunk  = 1 << 20 // bytes of one write while it is written anew
 
-	// submitBatch is how many channels one submission carries: at most 40 MiB, and a few hundred KiB as a rule.
+	// submitBatch is how many channels one submission carries: a few hundred KiB as a rule. Where receipts are long it is
+	// fewer, so that the hub takes it.
 	submitBatch = 256
 )
 
@@ -239,7 +240,7 @@ func (s *Spool) End(id ChannelID) {
 // the error names it.
 func (s *Spool) Submit(ctx context.Context, settle func(context.Context, []SignedChannel, []SignedReceipt) ([]Settled, error)) (left int, err error) {
 	for {
-		batch := s.Pending(submitBatch)
+		batch := fitting(s.Pending(submitBatch))
 		if len(batch) == 0 {
 			return 0, err
 		}
@@ -261,6 +262,18 @@ func (s *Spool) Submit(ctx context.Context, settle func(context.Context, []Signe
 			return s.count(), errors.Join(err, errors.New("the hub took none of a batch of receipts"))
 		}
 	}
+}
+
+// fitting is as many, from the first on, as one settlement may carry.
+func fitting(all []Unsettled) []Unsettled {
+	size := 2 * 4 // two counts, and a length before each record
+	for i, u := range all {
+		size += 2 + len(u.Channel.Bytes()) + 2 + len(u.Receipt.Bytes())
+		if size > maxSettlement {
+			return all[:i]
+		}
+	}
+	return all
 }
 
 // settled takes the hub's word on one channel.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sward/internal/wire"
 )
 
 func openTestSpool(t testing.TB, dir string) *Spool {
@@ -286,6 +288,40 @@ func TestSubmitSettlesEverythingInBatches(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{submitBatch, 10}, sizes); diff != "" {
 		t.Errorf("batches (-want +got):\n%s", diff)
+	}
+}
+
+// The receipts of channels that many partners use are long: a batch is what one call may carry, not a number of channels.
+func TestSubmitSplitsWhatIsTooLongForOneCall(t *testing.T) {
+	s := openTestSpool(t, t.TempDir())
+	const n = submitBatch / 2
+	putChannels(t, s, n)
+	for i := range n {
+		r := testReceipt()
+		r.Channel, r.Serial, r.Flags, r.Prev, r.Tallies = spoolChannelN(i).ID(testNetwork), 1, 0, [32]byte{}, nil
+		for g := range wire.MaxTallies {
+			r.Tallies = append(r.Tallies, Tally{Grant: GrantID{byte(g >> 8), byte(g)}, Down: 1, Streams: 1})
+		}
+		r.Sum()
+		signed := SignedReceipt{Receipt: r, Body: r.Append(nil), EdgeSig: make([]byte, 64), RelaySig: make([]byte, 64)}
+		if err := s.PutReceipt(signed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := 0
+	left, err := s.Submit(t.Context(), func(_ context.Context, channels []SignedChannel, receipts []SignedReceipt) ([]Settled, error) {
+		calls++
+		if _, err := appendBatch(nil, channels, receipts); err != nil {
+			return nil, err
+		}
+		var answers []Settled
+		for _, r := range receipts {
+			answers = append(answers, Settled{Channel: r.Channel, Serial: r.Serial})
+		}
+		return answers, nil
+	})
+	if left != 0 || err != nil || calls < 2 {
+		t.Errorf("got %d left after %d calls, %v; want none, after two or more", left, calls, err)
 	}
 }
 

@@ -7,10 +7,15 @@ import (
 	"path/filepath"
 
 	"sward/accounting"
+	"sward/internal/daemon"
 )
+
+// lockFile keeps a second agent out of the directory.
+const lockFile = "LOCK"
 
 // state is what an edge keeps on disk.
 type state struct {
+	unlock   func() error
 	volume   *volume
 	pause    *pause
 	refusals *refusals
@@ -18,12 +23,20 @@ type state struct {
 	spool    *accounting.Spool
 }
 
-// open reads the state directory.
-func (e *Edge) open() error {
+// open reads the state directory. Only one process may have it: two would each lease from the same caps and sign with
+// the same key.
+func (e *Edge) open() (err error) {
 	if err := os.MkdirAll(e.cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
-	var err error
+	if e.unlock, err = daemon.Lock(filepath.Join(e.cfg.Dir, lockFile)); err != nil {
+		return fmt.Errorf("edge: lock %s: %w", e.cfg.Dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.unlock())
+		}
+	}()
 	if e.volume, err = openVolume(filepath.Join(e.cfg.Dir, volumeFile), e.cfg.Caps, e.cfg.Clock); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
@@ -53,5 +66,5 @@ var errNotRunning = errors.New("the edge is not running")
 
 // close writes what is still to be written. It follows the last stream.
 func (e *Edge) close() error {
-	return errors.Join(e.volume.close(), e.refusals.save(), e.activity.save(), e.spool.Close())
+	return errors.Join(e.volume.close(), e.refusals.save(), e.activity.save(), e.spool.Close(), e.unlock())
 }

@@ -1,4 +1,4 @@
-package accounting
+package daemon
 
 import (
 	"errors"
@@ -6,20 +6,23 @@ import (
 	"syscall"
 )
 
-var errLocked = errors.New("another process has it open")
+// ErrLocked says that another process holds the lock.
+var ErrLocked = errors.New("another process has it open")
 
 const errorSharingViolation = syscall.Errno(32)
 
-// lockExclusive takes the lock of a book: a file that nobody else can open while it is open here.
-func lockExclusive(path string) (unlock func() error, err error) {
+// Lock takes the lock file at path for this process alone, or returns ErrLocked: a file that nobody else can open while
+// it is open here.
+func Lock(path string) (unlock func() error, err error) {
 	return openAlone(path, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, syscall.OPEN_ALWAYS)
 }
 
-// lockShared keeps a book from being opened, without writing anything; errLocked if it is open.
-func lockShared(path string) (unlock func() error, err error) {
+// LockShared keeps others from Lock on path, without writing anything; ErrLocked while somebody holds it. Without a lock
+// file nobody can.
+func LockShared(path string) (unlock func() error, err error) {
 	unlock, err = openAlone(path, syscall.GENERIC_READ, syscall.FILE_SHARE_READ, syscall.OPEN_EXISTING)
 	if errors.Is(err, os.ErrNotExist) {
-		return func() error { return nil }, nil // never opened on this machine: a copy
+		return func() error { return nil }, nil // never opened on this machine
 	}
 	return unlock, err
 }
@@ -31,7 +34,7 @@ func openAlone(path string, access, share, create uint32) (func() error, error) 
 	}
 	handle, err := syscall.CreateFile(name, access, share, nil, create, syscall.FILE_ATTRIBUTE_NORMAL, 0)
 	if errors.Is(err, errorSharingViolation) {
-		return nil, errLocked
+		return nil, ErrLocked
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
