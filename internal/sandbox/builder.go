@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -290,7 +291,7 @@ func (b *builder) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := daemon.WriteFile(filepath.Join(b.cfg.Dir, "sandbox.json"), append(data, '\n'), 0o600); err != nil {
+	if err := daemon.WriteFile(filepath.Join(b.cfg.Dir, infoFile), append(data, '\n'), 0o600); err != nil {
 		return err
 	}
 	close(b.ready)
@@ -317,20 +318,25 @@ func (b *builder) tokens(ctx context.Context) error {
 
 func (b *builder) edgeDir(n int) string { return filepath.Join(b.cfg.Dir, "edges", strconv.Itoa(n)) }
 
-// partner opens the sandbox's account, or finds its key in the sandbox.json of an earlier run.
+// partner opens the sandbox's account, or finds the key of an earlier run.
 func (b *builder) partner(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.info.Partner = b.cfg.Partner
-	var before Info
-	data, err := os.ReadFile(filepath.Join(b.cfg.Dir, "sandbox.json"))
-	if err == nil && json.Unmarshal(data, &before) == nil && before.Partner == b.cfg.Partner && before.Key != "" {
-		if _, err := b.Sandbox.hub.Book.PartnerByKey(ctx, before.Key); err == nil {
-			b.info.Key = before.Key
+	file := filepath.Join(b.cfg.Dir, "partner."+b.cfg.Partner)
+	if data, err := os.ReadFile(file); err == nil {
+		key := strings.TrimSpace(string(data))
+		if _, err := b.Sandbox.hub.Book.PartnerByKey(ctx, key); err == nil {
+			b.info.Key = key
 			return nil
 		}
 	}
-	if b.info.Key, err = b.Sandbox.hub.Book.AddPartner(ctx, b.cfg.Partner, startPurpose.Code()); err != nil {
+	key, err := b.Sandbox.hub.Book.AddPartner(ctx, b.cfg.Partner, startPurpose.Code())
+	if err != nil {
+		return err
+	}
+	b.info.Key = key
+	if err := daemon.WriteFile(file, []byte(key+"\n"), 0o600); err != nil {
 		return err
 	}
 	return b.Sandbox.hub.Book.Credit(ctx, b.cfg.Partner, startCredit)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -96,6 +97,10 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	return c, nil
 }
+
+// infoFile is written when everything is up. It stays after the end, and the next start removes it first, so that whoever
+// waits for it never reads the ports of an earlier run.
+const infoFile = "sandbox.json"
 
 // Info is sandbox.json: where everything is, for scripts.
 type Info struct {
@@ -185,6 +190,10 @@ func (s *Sandbox) Relays() []*relay.Relay {
 // Run builds everything, runs it until ctx ends, and closes it in the opposite order.
 func (s *Sandbox) Run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	file := filepath.Join(s.cfg.Dir, infoFile)
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) { // of an earlier run: its ports are others'
 		return err
 	}
 	b := builder{Sandbox: s}
