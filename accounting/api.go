@@ -28,6 +28,9 @@ const (
 	pathSummary   = "/v1/operator/summary"
 )
 
+// MaxFinals bounds the channels that a release names: more would be waited for longer than their receipts take.
+const MaxFinals = 1024
+
 // Final says how far a channel got, in the words of the relay that releases a grant: the serial of the last receipt
 // that both sides signed and that counts bytes on the grant.
 type Final struct {

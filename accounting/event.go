@@ -152,7 +152,6 @@ const (
 	maxName      = 64  // bytes of a partner's name: it is the user name of a proxy login
 	maxPlace     = 253 // bytes of an address or a region
 	maxReason    = 200 // bytes of a suspension's reason
-	maxFinals    = 1024
 )
 
 func (e *openedEvent) walk(w *walker) { w.str8(&e.Network, maxName); w.fixed(e.Hub[:]) }
@@ -193,11 +192,11 @@ func (e *grantEvent) walk(w *walker) {
 func (e *releaseEvent) walk(w *walker) {
 	w.fixed(e.Grant[:])
 	n := uint16(len(e.Finals))
-	if len(e.Finals) > maxFinals {
+	if len(e.Finals) > MaxFinals {
 		w.fail("too many channels")
 	}
 	w.u16(&n)
-	if w.err != nil || n > maxFinals {
+	if w.err != nil || n > MaxFinals {
 		w.fail("too many channels")
 		return
 	}

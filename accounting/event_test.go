@@ -96,7 +96,7 @@ func TestEventsKeepTheirBounds(t *testing.T) {
 		&partnerEvent{Name: strings.Repeat("a", maxName+1)},
 		&suspendEvent{Reason: strings.Repeat("a", maxReason+1)},
 		&relayEvent{Relay: RelayInfo{Tunnel: strings.Repeat("a", maxPlace+1)}},
-		&releaseEvent{Finals: make([]Final, maxFinals+1)},
+		&releaseEvent{Finals: make([]Final, MaxFinals+1)},
 		&evidenceEvent{Receipt: make([]byte, 1<<16)},
 	} {
 		if body, err := eventBody(samplePlace, e); err == nil {

@@ -113,8 +113,8 @@ func (b *Book) Release(ctx context.Context, relay identity.ID, id GrantID, final
 	if g == nil || g.Relay != relay {
 		return Released{}, wire.Errorf(wire.GrantInvalid, "no such grant at this relay")
 	}
-	if len(finals) > maxFinals {
-		return Released{}, wire.Errorf(wire.BadRequest, "more than %d channels", maxFinals)
+	if len(finals) > MaxFinals {
+		return Released{}, wire.Errorf(wire.BadRequest, "more than %d channels", MaxFinals)
 	}
 	if g.phase == grantOpen {
 		held := b.state.ledger.balances[reserveAccount(id)]

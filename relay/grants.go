@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -157,14 +158,26 @@ func (g *grant) usable(now time.Time) bool {
 func (g *grant) finals() []accounting.Final {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var all []accounting.Final
-	for id, m := range g.channels {
+	var signed []accounting.Receipt
+	for _, m := range g.channels {
 		last := m.Last()
 		if slices.ContainsFunc(last.Tallies, func(t accounting.Tally) bool { return t.Grant == g.id }) {
-			all = append(all, accounting.Final{Channel: id, Serial: last.Serial})
+			signed = append(signed, last.Receipt)
 		}
 	}
-	return all
+	return newest(signed)
+}
+
+// newest names the receipts that were signed last, as many as the hub lets a release name. Over the day of a grant a
+// partner uses thousands of channels, and the receipts of the older ones went in hours ago.
+func newest(signed []accounting.Receipt) []accounting.Final {
+	slices.SortFunc(signed, func(a, b accounting.Receipt) int { return cmp.Compare(b.Time, a.Time) })
+	signed = signed[:min(len(signed), accounting.MaxFinals)]
+	finals := make([]accounting.Final, len(signed))
+	for i, r := range signed {
+		finals[i] = accounting.Final{Channel: r.Channel, Serial: r.Serial}
+	}
+	return finals
 }
 
 // retireIdle lets nothing new start on g when nothing runs on it and nothing has for a while, or at once when the relay

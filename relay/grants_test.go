@@ -151,3 +151,20 @@ func TestReleaseIsSaidUntilTheHubHasHeardIt(t *testing.T) {
 		t.Error("a released grant is forgotten before it expires, and could begin a second life")
 	}
 }
+
+// A grant that was used on more channels than a release can name would else stay reserved for a day.
+func TestReleaseNamesTheNewestChannelsAndNotTooMany(t *testing.T) {
+	var signed []accounting.Receipt
+	for i := range int64(accounting.MaxFinals + 10) {
+		signed = append(signed, accounting.Receipt{Channel: accounting.ChannelID{byte(i), byte(i >> 8)}, Serial: uint64(i) + 1, Time: i})
+	}
+	finals := newest(signed)
+	if len(finals) != accounting.MaxFinals {
+		t.Fatalf("got %d channels, want %d", len(finals), accounting.MaxFinals)
+	}
+	for _, f := range finals {
+		if i := int(f.Channel[0]) | int(f.Channel[1])<<8; i < 10 || f.Serial != uint64(i)+1 {
+			t.Errorf("got channel %d with serial %d, want none of the ten oldest, and its own serial", i, f.Serial)
+		}
+	}
+}
