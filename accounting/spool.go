@@ -246,15 +246,17 @@ func (s *Spool) Submit(ctx context.Context, settle func(context.Context, []Signe
 		}
 		var channels []SignedChannel
 		var receipts []SignedReceipt
+		offered := make(map[ChannelID]uint64, len(batch))
 		for _, u := range batch {
 			channels, receipts = append(channels, u.Channel), append(receipts, u.Receipt)
+			offered[u.Receipt.Channel] = u.Receipt.Serial
 		}
 		answers, callErr := settle(ctx, channels, receipts)
 		if callErr != nil {
 			return s.count(), errors.Join(err, callErr)
 		}
 		for _, a := range answers {
-			err = errors.Join(err, s.settled(a))
+			err = errors.Join(err, s.settled(a, offered[a.Channel]))
 		}
 		if again := s.Pending(len(batch)); slices.EqualFunc(again, batch, func(a, b Unsettled) bool {
 			return a.Receipt.Channel == b.Receipt.Channel && a.Receipt.Serial == b.Receipt.Serial
@@ -276,8 +278,8 @@ func fitting(all []Unsettled) []Unsettled {
 	return all
 }
 
-// settled takes the hub's word on one channel.
-func (s *Spool) settled(a Settled) error {
+// settled takes the hub's word on one channel, of which it was offered the receipt with the given serial.
+func (s *Spool) settled(a Settled, offered uint64) error {
 	err := s.Ack(a.Channel, a.Serial)
 	if a.Refused == "" {
 		return err
@@ -285,7 +287,7 @@ func (s *Spool) settled(a Settled) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.entries[a.Channel]; e != nil && e.pending() {
-		e.refused = e.receipt.Serial
+		e.refused = offered // not a later one that has come meanwhile
 	}
 	return errors.Join(err, fmt.Errorf("receipt of channel %s refused by the hub: %w", a.Channel, a.Refused))
 }
