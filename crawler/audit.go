@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -46,26 +47,37 @@ func (b *batch) audit(ctx context.Context) {
 }
 
 // compare returns the fetch to deliver: the first, or where the second road brought another page that
-// one. Without TLS the second edge could be the liar, so a third has the casting vote.
+// one. A site may show each reader another page, and without TLS the second edge could be the liar: a
+// third reader has the casting vote, and where all three differ there is no proof against anybody.
 func (b *batch) compare(ctx context.Context, first arrival, road *tunnel) arrival {
 	second, ok := b.refetch(ctx, first, road)
-	if !ok {
-		first.audited = auditSkipped
+	first.audited, second.audited = auditSkipped, auditSkipped
+	switch {
+	case !ok:
 		return first
-	}
-	if b.same(ctx, first, second) {
+	case b.same(ctx, first, second):
 		first.audited = auditMatch
 		return first
+	case second.Status >= http.StatusBadRequest: // the site turned the second reader away, who may not be the last
+		return first
+	case first.Status >= http.StatusBadRequest: // or the first
+		return second
 	}
-	if strings.HasPrefix(first.URL, "http:") || strings.HasPrefix(second.URL, "http:") {
-		other := b.c.newTunnel(b.l.job.account, []string{first.edge, second.exit})
-		if third, ok := b.refetch(ctx, first, other); ok && b.same(ctx, first, third) {
+	plain := strings.HasPrefix(first.URL, "http:") || strings.HasPrefix(second.URL, "http:")
+	third, ok := b.refetch(ctx, first, b.c.newTunnel(b.l.job.account, []string{first.edge, second.exit}))
+	if !ok && !plain {
+		third, ok = b.refetch(ctx, first, road) // TLS ends here: the second edge can be asked as well
+	}
+	switch {
+	case ok && b.same(ctx, first, third):
+		if plain {
 			b.suspect(ctx, second.exit, auditMismatch, "it changed a page on the way")
-			first.audited = auditMatch
-			return first
 		}
-	}
-	if ctx.Err() == nil {
+		first.audited = auditMatch
+		return first
+	case ok && !b.same(ctx, second, third):
+		return first
+	case ctx.Err() == nil:
 		b.suspect(ctx, first.edge, auditMismatch, "another road brought another page")
 	}
 	second.audited = auditMismatch

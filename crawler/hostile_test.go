@@ -103,6 +103,37 @@ func TestCrawlMissesNothingWithHostileEdges(t *testing.T) {
 	}
 }
 
+// A site that shows every reader another page, or lets one reader in and not the next, is no proof against an edge.
+func TestChangeableSiteAccusesNoEdge(t *testing.T) {
+	words := strings.Fields("anvil birch cobalt dune ember fjord garnet harbour indigo juniper kelp lagoon marble nettle opal prairie")
+	var read, asked atomic.Int64
+	mux := http.NewServeMux()
+	mux.Handle("/", pages{"/": page("root", "/moody", "/once")})
+	mux.HandleFunc("/moody", func(w http.ResponseWriter, r *http.Request) {
+		n := int(read.Add(1))
+		text := strings.Repeat(words[n%len(words)]+" "+words[n*7%len(words)]+" "+words[n*5%len(words)]+" ", 20)
+		pages{"/moody": page(words[n%len(words)]) + text}.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("/once", func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 1 {
+			http.Error(w, "you are a robot", http.StatusForbidden)
+			return
+		}
+		pages{"/once": page("once")}.ServeHTTP(w, r)
+	})
+	n := newNetwork(t, mux, &testEdge{}, &testEdge{}, &testEdge{})
+	cfg := n.config(t.TempDir())
+	cfg.AuditRate = 1
+	p := start(t, cfg)
+	_, documents := p.crawl(object{"url": root, "sitemap": "skip"})
+	if diff := cmp.Diff([]string{"/", "/moody", "/once"}, paths(documents)); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+	if got := n.suspected(); len(got) != 0 {
+		t.Errorf("suspected: got %v, want nobody", got)
+	}
+}
+
 func denyAll(*url.URL) error { return wire.Errorf(wire.DomainDenied, "not here") }
 
 // babbler answers with bytes that are no frames of the protocol.
