@@ -344,6 +344,14 @@ func (m *Meter) signalDue() {
 	}
 }
 
+// Fault is why this side signs no more on the channel, or nil. The end of a stream can bring it about, and only who asks
+// hears of it: the session is then to be ended, since a new channel needs a new one.
+func (m *Meter) Fault() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fault
+}
+
 // Drain takes no more streams. When the running ones have ended, the relay marks the receipt that settles them final.
 func (m *Meter) Drain() {
 	m.mu.Lock()

@@ -44,6 +44,9 @@ func (s *session) count(ctx context.Context) error {
 }
 
 func (s *session) countOnce() error {
+	if err := s.meter.Fault(); err != nil { // a stream's end has brought it about
+		return wire.Errorf(wire.ProtocolError, "%v", err)
+	}
 	count, ok := s.meter.Count()
 	if !ok {
 		return nil

@@ -208,6 +208,10 @@ func (c *conn) Close() error {
 		if sendErr := c.edge.session.Send(done); sendErr != nil {
 			c.relay.cfg.Log.Debug("stream ended after its session", "edge", c.edge.id)
 		}
+		if fault := c.meter.Fault(); fault != nil {
+			c.relay.cfg.Log.Debug("channel ended", "edge", c.edge.id, "err", fault)
+			c.relay.background(func() { c.edge.session.Close(wire.ProtocolError, "the channel has ended") })
+		}
 		c.edge.release()
 		c.grant.leave(c.relay.cfg.Clock())
 		c.relay.metrics.streamEnded(c.flow.Totals())
