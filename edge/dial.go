@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"sward/internal/identity"
 	"sward/internal/wire"
 	"sward/policy"
 )
@@ -134,9 +135,13 @@ type gatekeeper struct {
 	mu      sync.Mutex
 	own     []netip.Prefix
 	listed  time.Time
-	hosts   map[string][]netip.Addr // of the network
-	network []netip.Addr            // all of theirs
+	seen    map[identity.ID]netip.Addr // this home, as each relay last saw it
+	hosts   map[string][]netip.Addr    // of the network
+	network []netip.Addr               // all of theirs
 }
+
+// maxSeen bounds the relays whose word is kept: an edge has sessions with a few at a time.
+const maxSeen = 64
 
 func (g *gatekeeper) gate() policy.Gate {
 	g.mu.Lock()
@@ -144,7 +149,24 @@ func (g *gatekeeper) gate() policy.Gate {
 	if now := g.clock(); g.listed.IsZero() || now.Sub(g.listed).Abs() > ownMaxAge {
 		g.own, g.listed = g.list(), now
 	}
-	return policy.Gate{Own: g.own, Network: g.network}
+	own := slices.Clone(g.own)
+	for _, a := range g.seen {
+		own = append(own, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return policy.Gate{Own: own, Network: g.network}
+}
+
+// observe adds the address from which a relay sees this edge come, in place of what it saw before: through a home router
+// that is the router's public side, and a dial to it may come back in.
+func (g *gatekeeper) observe(relay identity.ID, a netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.seen == nil {
+		g.seen = map[identity.ID]netip.Addr{}
+	}
+	if _, known := g.seen[relay]; known || len(g.seen) < maxSeen {
+		g.seen[relay] = a
+	}
 }
 
 // setNetwork replaces the hosts of the network, relays and hub. One without addresses keeps those that it had.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -81,6 +82,8 @@ func (s *session) hear(ctx context.Context) error {
 			return err
 		}
 		switch t {
+		case wire.TypeObserved:
+			err = s.observed(body)
 		case wire.TypeReceiptOffer:
 			err = s.cosign(body)
 		case wire.TypeRegrant:
@@ -92,6 +95,16 @@ func (s *session) hear(ctx context.Context) error {
 			return fmt.Errorf("%s of relay %s: %w", t, s.relay, err)
 		}
 	}
+}
+
+// observed takes the relay's word on where this edge comes from: an address of the home, which no stream may reach.
+func (s *session) observed(body []byte) error {
+	m, err := wire.ParseObserved(body)
+	if err != nil {
+		return err
+	}
+	s.edge.gate.observe(s.relay, netip.AddrFrom16(m.Address).Unmap())
+	return nil
 }
 
 // regrant takes a later version of a grant. A bad one harms nobody but the streams that wait for it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"sward/accounting"
@@ -58,6 +59,15 @@ func (r *Relay) serve(ctx context.Context, s session, hello wire.Hello, class ui
 	}
 }
 
+// observe tells an edge which address it comes from: behind a home router its own public one, which it must never dial.
+func observe(line agentLine) error {
+	from, err := netip.ParseAddrPort(line.RemoteAddr().String())
+	if err != nil {
+		return err
+	}
+	return line.Send(wire.Observed{Address: from.Addr().As16()})
+}
+
 // admit refuses who may not be here, cheapest reason first.
 func (r *Relay) admit(s session, h wire.Hello, class uint16) error {
 	skew := r.cfg.Clock().Sub(time.UnixMilli(h.Clock)).Abs()
@@ -84,6 +94,11 @@ func (r *Relay) admit(s session, h wire.Hello, class uint16) error {
 func (r *Relay) serveEdge(ctx context.Context, s session, hello wire.Hello, class uint16, window, step uint32) error {
 	e := &edge{
 		id: s.Peer(), session: s, class: class, limit: int(hello.Streams), apps: hello.Apps, live: map[*conn]struct{}{},
+	}
+	if line, agent := s.(agentLine); agent {
+		if err := observe(line); err != nil {
+			return err
+		}
 	}
 	if err := r.edges.add(e); err != nil {
 		return err
