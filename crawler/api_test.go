@@ -449,3 +449,24 @@ func TestRightsAreRecordedAndObeyed(t *testing.T) {
 		t.Errorf("errors: got %v, want purpose_denied once", list)
 	}
 }
+
+// The address of a scrape may hold what only its partner should know; the outbox is in order, so once the crawl's page
+// has come through, the scrape's would have.
+func TestScrapedPageStaysOutOfTheIndex(t *testing.T) {
+	n := newNetwork(t, pages{"/private": page("private", ""), "/": page("root", "")})
+	p := start(t, n.config(t.TempDir()))
+	if status, got := p.call("POST", "/v2/scrape", object{"url": root + "private?token=s3cret"}); status != 200 {
+		t.Fatalf("scrape: got %d %v, want 200", status, got)
+	}
+	p.crawl(object{"url": root, "limit": 1, "sitemap": "skip"})
+	waitFor(t, "the index to have the crawled page", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.stored[root] > 0
+	})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.stored) != 1 {
+		t.Errorf("the index has %v, want the crawled page alone", n.stored)
+	}
+}

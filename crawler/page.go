@@ -194,9 +194,12 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	if o.job.order.similarAreSame() {
 		also = spellings(at)
 	}
+	// A scrape is one address that a partner named, perhaps with a token of theirs in it: what everybody may search is what
+	// a crawl found by following links.
+	crawled := o.job.kind == kindCrawl
 	if rights.noIndex() {
 		c.withdraw(o, at, also)
-	} else if c.cfg.Store != nil && a.Status < 300 {
+	} else if c.cfg.Store != nil && crawled && a.Status < 300 {
 		o.page = packPage(Page{
 			URL: at.String(), Title: t.Title, Description: t.Description, Language: t.Language, Text: t.Plain,
 			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: Simhash(t.Plain),
