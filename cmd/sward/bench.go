@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -260,25 +259,10 @@ func (p benchPlan) idleHeap(ctx context.Context) (float64, error) {
 
 // withSandbox runs do beside a sandbox whose site serves bodies of any size.
 func withSandbox(ctx context.Context, dir string, edges int, do func(context.Context, *sandbox.Sandbox) error) error {
-	box, err := sandbox.New(sandbox.Config{
+	return sandbox.While(ctx, sandbox.Config{
 		Dir: dir, Edges: edges, Handler: http.HandlerFunc(serveBlob),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
-	if err != nil {
-		return err
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- box.Run(ctx) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-box.Ready():
-	}
-	err = do(ctx, box)
-	stop()
-	return errors.Join(err, <-ended)
+	}, do)
 }
 
 func (p benchPlan) report(out io.Writer, roads []road, results map[string][]sample, heap float64) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,34 +76,22 @@ commands to copy. DIR/sandbox.json tells scripts where everything is; it is writ
 
 // runSandbox runs the network, and beside it what the person came for.
 func runSandbox(ctx context.Context, out io.Writer, cfg sandbox.Config, takeTour bool) error {
-	box, err := sandbox.New(cfg)
-	if err != nil {
-		return err
+	err := sandbox.While(ctx, cfg, func(ctx context.Context, box *sandbox.Sandbox) error {
+		info := box.Info()
+		fmt.Fprintf(out, "Sward sandbox: a hub, a relay and %d edges are up in one process, over QUIC on loopback.\n", len(info.Edges))
+		fmt.Fprintf(out, "The site to work on is %s, which only these edges can reach.\n", info.Site)
+		if !takeTour {
+			printCommands(out, box)
+			<-ctx.Done()
+			return nil
+		}
+		sights := &tour{out: out, info: info, net: box, bar: isTerminal(out), queries: queries(cfg)}
+		return sights.run(ctx)
+	})
+	if err == nil && takeTour {
+		fmt.Fprintln(out, "\nAll five are as they should be.")
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- box.Run(ctx) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-box.Ready():
-	}
-	info := box.Info()
-	fmt.Fprintf(out, "Sward sandbox: a hub, a relay and %d edges are up in one process, over QUIC on loopback.\n", len(info.Edges))
-	fmt.Fprintf(out, "The site to work on is %s, which only these edges can reach.\n", info.Site)
-	if !takeTour {
-		printCommands(out, box)
-		return <-ended
-	}
-	sights := &tour{out: out, info: info, net: box, bar: isTerminal(out), queries: queries(cfg)}
-	tourErr := sights.run(ctx)
-	stop()
-	if err := errors.Join(tourErr, <-ended); err != nil {
-		return err
-	}
-	fmt.Fprintln(out, "\nAll five are as they should be.")
-	return nil
+	return err
 }
 
 // printCommands prints what a person can copy.

@@ -214,6 +214,30 @@ func (s *Sandbox) Run(ctx context.Context) (err error) {
 	return runStages(ctx, s.cfg.Log, b.stages)
 }
 
+// While runs a sandbox, calls do with it once it is ready, and stops it when do returns. The context that do gets also
+// ends when the sandbox does.
+func While(ctx context.Context, cfg Config, do func(context.Context, *Sandbox) error) error {
+	s, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Run(ctx)
+		stop()
+	}()
+	select {
+	case <-s.Ready():
+	case err := <-ended:
+		return err
+	}
+	err = do(ctx, s)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
 // runStages runs each stage for as long as the ones after it, and stops them last first: the edges sign their last
 // receipts while the relays still are there, the relays hand them in while the hub still is.
 func runStages(ctx context.Context, log *slog.Logger, stages [][]daemon.Worker) error {
