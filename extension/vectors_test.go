@@ -123,7 +123,8 @@ func frames(t *testing.T) object {
 		name, body, _ := strings.Cut(s.Text(), " ")
 		all[name] = body
 	}
-	delete(all, "route")
+	delete(all, "route")    // the hub says it, never to a node
+	delete(all, "observed") // said to agents: a browser dials names, and only those that the relay has screened
 	return all
 }
 
