@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -121,13 +124,34 @@ func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
 	r, err := relay.New(relay.Config{
 		Key: key, Network: file.Network, PacketConn: udp, Listener: door, Nodes: nodes, Dir: filepath.Join(dir, "spool"), Region: file.Region,
 		Tunnel: advertised(file.Advertise, udp.LocalAddr()), Proxy: advertised(file.Advertise, door.Addr()),
-		Hub: hub, HubID: file.HubID, Log: log,
+		Hub: hub, HubID: file.HubID, Peers: addressesOf(ctx, file.Hub, advertised(file.Advertise, door.Addr())), Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	log.Info("relay is up", "relay", key.ID().String(), "network", file.Network, "tunnel", udp.LocalAddr().String(), "proxy", door.Addr().String())
 	return daemon.Run(ctx, log, daemon.Worker{Name: "relay", Run: r.Run}, daemon.Debug(debug, registry(r.Metrics())))
+}
+
+// addressesOf are the addresses behind hosts of the network, which no partner may name as a target. One that does not
+// resolve now is left to the edges, which refuse the network's hosts too.
+func addressesOf(ctx context.Context, hostports ...string) (all []netip.Addr) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, at := range hostports {
+		host, _, err := net.SplitHostPort(at)
+		if err != nil {
+			continue
+		}
+		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host) // a literal is its own answer
+		if err != nil {
+			continue
+		}
+		for _, a := range found {
+			all = append(all, a.Unmap())
+		}
+	}
+	return all
 }
 
 // advertised is at with the host by which others know it.
