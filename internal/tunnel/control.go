@@ -6,16 +6,12 @@ import (
 	"io"
 	"time"
 
-	"github.com/quic-go/quic-go"
+	"github.com/apernet/quic-go"
 
 	"sward/internal/wire"
 )
 
 const (
-	// controlUrgency puts the control stream before all others (RFC 9218: 0 is
-	// first, 3 is usual): a receipt that waits behind the bytes it is about
-	// would close the window.
-	controlUrgency = 1
 	// frameHead is the size of a frame's head: type u8, length u24.
 	frameHead = 4
 )

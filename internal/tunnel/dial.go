@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/quic-go/quic-go"
+	"github.com/apernet/quic-go"
 
 	"sward/internal/identity"
 	"sward/internal/wire"
@@ -108,7 +108,6 @@ func (s *Session) introduce(ctx context.Context, hello wire.Hello) (w wire.Welco
 	if s.control, err = s.conn.OpenStream(); err != nil {
 		return w, err
 	}
-	s.control.SetPriority(controlUrgency, true)
 	if err := s.Send(hello); err != nil {
 		return w, err
 	}

@@ -7,7 +7,7 @@ import (
 	"net"
 	"sync"
 
-	"github.com/quic-go/quic-go"
+	"github.com/apernet/quic-go"
 	"golang.org/x/time/rate"
 
 	"sward/internal/identity"
@@ -185,7 +185,6 @@ func (s *Session) hearHello(ctx context.Context) (hello wire.Hello, err error) {
 	if s.control, err = s.conn.AcceptStream(ctx); err != nil {
 		return hello, err
 	}
-	s.control.SetPriority(controlUrgency, true)
 	t, body, err := s.Control(ctx)
 	if err != nil {
 		return hello, err

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/quic-go/quic-go"
+	"github.com/apernet/quic-go"
 
 	"sward/internal/identity"
 	"sward/internal/wire"

@@ -29,7 +29,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/quic-go/quic-go"
+	"github.com/apernet/quic-go"
 
 	"sward/internal/identity"
 	"sward/internal/wire"

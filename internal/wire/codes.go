@@ -1,6 +1,9 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Code is why a peer refuses or fails: the one set of reasons that crosses the
 // network. It is closed and append-only: a number is never used again, and a
@@ -24,6 +27,10 @@ const (
 	PartnerLimit       Code = 0x0109
 	OverLimit          Code = 0x010a
 	HeaderTooLarge     Code = 0x010b
+	BadParameter       Code = 0x010c
+	TooManyAttempts    Code = 0x010d
+	PartnerCap         Code = 0x010e
+	UpgradeDenied      Code = 0x010f
 )
 
 // Destinations nobody may reach.
@@ -53,6 +60,10 @@ const (
 	PurposeDenied   Code = 0x0305
 	AppDenied       Code = 0x0306
 	PlainHTTPDenied Code = 0x0307
+	TargetLimit     Code = 0x0308
+	ScanLimit       Code = 0x0309
+	SNIMismatch     Code = 0x030a
+	ProtoNotTLS     Code = 0x030b
 )
 
 // An edge that cannot serve now.
@@ -65,6 +76,7 @@ const (
 	StreamLimit Code = 0x0406
 	EdgeGone    Code = 0x0407
 	EdgeTimeout Code = 0x0408
+	SessionGone Code = 0x0409
 )
 
 // The relay and the hub.
@@ -74,6 +86,7 @@ const (
 	Draining Code = 0x0503
 	DoorFull Code = 0x0504
 	Internal Code = 0x0505
+	NoMatch  Code = 0x0506
 )
 
 // The session and its account.
@@ -145,6 +158,10 @@ var codes = []row{
 	{PartnerLimit, "partner_limit", 429, 2, "http_request_denied", OwnerClient, "the account exceeds its rate or its number of connections"},
 	{OverLimit, "over_limit", 403, 2, "http_request_denied", OwnerClient, "the grant was used up in the middle of a stream"},
 	{HeaderTooLarge, "header_too_large", 431, 1, "http_request_error", OwnerClient, "the request's head is too long or has too many fields"},
+	{BadParameter, "bad_parameter", 400, 1, "http_request_error", OwnerClient, "a parameter in the user name or password is unknown or malformed"},
+	{TooManyAttempts, "too_many_attempts", 429, 2, "http_request_denied", OwnerClient, "too many wrong credentials were tried, so that none is heard for a while"},
+	{PartnerCap, "partner_cap", 429, 2, "http_request_denied", OwnerClient, "the account's daily volume is used up"},
+	{UpgradeDenied, "upgrade_denied", 501, 2, "http_request_denied", OwnerClient, "a plain request cannot change its protocol here: use CONNECT"},
 	{DestLoopback, "dest_loopback", 403, 2, "destination_ip_prohibited", OwnerPolicy, "the address is loopback"},
 	{DestPrivate, "dest_private", 403, 2, "destination_ip_prohibited", OwnerPolicy, "the address is private (RFC 1918)"},
 	{DestLinkLocal, "dest_linklocal", 403, 2, "destination_ip_prohibited", OwnerPolicy, "the address is link-local, cloud metadata included"},
@@ -166,6 +183,10 @@ var codes = []row{
 	{PurposeDenied, "purpose_denied", 403, 2, "http_request_denied", OwnerPolicy, "the owner does not accept the account's purpose"},
 	{AppDenied, "app_denied", 403, 2, "http_request_denied", OwnerPolicy, "the owner does not serve this application"},
 	{PlainHTTPDenied, "plain_http_denied", 403, 2, "http_request_denied", OwnerPolicy, "the owner carries only encrypted traffic"},
+	{TargetLimit, "target_limit", 429, 2, "http_request_denied", OwnerPolicy, "the target has as many requests as the network lets it have"},
+	{ScanLimit, "scan_limit", 429, 2, "http_request_denied", OwnerPolicy, "the account tries too many targets through one edge"},
+	{SNIMismatch, "sni_mismatch", 403, 2, "tls_protocol_error", OwnerPolicy, "the TLS handshake names another server, which is denied"},
+	{ProtoNotTLS, "proto_not_tls", 403, 2, "tls_protocol_error", OwnerPolicy, "what is sent to port 443 is not TLS"},
 	{NoConsent, "no_consent", 503, 1, "destination_unavailable", OwnerEdge, "the edge's owner has not consented to the current terms"},
 	{Paused, "paused", 503, 1, "destination_unavailable", OwnerEdge, "the edge's owner has paused it"},
 	{OutOfHours, "out_of_hours", 503, 1, "destination_unavailable", OwnerEdge, "the edge does not serve at this hour"},
@@ -174,11 +195,13 @@ var codes = []row{
 	{StreamLimit, "stream_limit", 503, 1, "connection_limit_reached", OwnerEdge, "the edge carries as many streams as it may"},
 	{EdgeGone, "edge_gone", 502, 1, "connection_terminated", OwnerEdge, "the edge disconnected"},
 	{EdgeTimeout, "edge_timeout", 504, 6, "connection_timeout", OwnerEdge, "the edge did not answer in time"},
+	{SessionGone, "session_gone", 502, 1, "connection_terminated", OwnerEdge, "the edge of this hard session has left"},
 	{NoEdge, "no_edge", 503, 1, "destination_unavailable", OwnerRelay, "no connected edge can serve the request"},
 	{HubAway, "hub_away", 503, 1, "proxy_internal_error", OwnerRelay, "the hub cannot be reached to authorise the request"},
 	{Draining, "draining", 503, 1, "destination_unavailable", OwnerRelay, "the peer is shutting down and takes nothing new"},
 	{DoorFull, "door_full", 503, 1, "connection_limit_reached", OwnerRelay, "the relay's door has as many connections as it may"},
 	{Internal, "internal", 500, 1, "proxy_internal_error", OwnerRelay, "a fault of ours, logged with its cause"},
+	{NoMatch, "no_match", 503, 1, "destination_unavailable", OwnerRelay, "no connected edge is where the request asks for"},
 	{ProtocolError, "protocol_error", 502, 1, "http_protocol_error", OwnerRelay, "a peer broke the tunnel protocol"},
 	{VersionUnsupported, "version_unsupported", 505, 1, "http_protocol_error", OwnerEdge, "the peers share no protocol version"},
 	{ClockSkew, "clock_skew", 403, 1, "proxy_configuration_error", OwnerEdge, "the peers' clocks differ too much to sign times"},
@@ -212,6 +235,15 @@ func init() {
 	}
 }
 
+// retries are the codes after which the same request may succeed, each with how
+// long to wait before it is tried again (Retry-After, RFC 9110 §10.2.3). After the
+// others waiting does not help, or another edge may be tried at once.
+var retries = map[Code]time.Duration{
+	PartnerLimit: time.Second, TooManyAttempts: time.Minute, TargetLimit: time.Second, ScanLimit: 10 * time.Second,
+	StreamLimit: time.Second, NoEdge: 5 * time.Second, NoMatch: 30 * time.Second, HubAway: 5 * time.Second,
+	Draining: time.Second, DoorFull: time.Second,
+}
+
 // row finds c in the table. A code of a later version reads as a fault of ours.
 func (c Code) row() row {
 	if r, ok := codeRows[c]; ok {
@@ -236,6 +268,10 @@ func (c Code) ProxyError() string { return c.row().proxy }
 
 // Owner says who can mend it.
 func (c Code) Owner() Owner { return c.row().owner }
+
+// Retry is how long to wait before the same request is tried again; 0 when waiting
+// does not help.
+func (c Code) Retry() time.Duration { return retries[c] }
 
 // Meaning is one clause in plain words.
 func (c Code) Meaning() string { return c.row().meaning }

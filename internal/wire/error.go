@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Error is a code on its way to a peer or a partner. Detail is one sentence for
@@ -10,7 +11,8 @@ import (
 type Error struct {
 	Code   Code
 	Detail string
-	Edge   ID // the edge that refused; zero when none was involved
+	Edge   ID            // the edge that refused; zero when none was involved
+	After  time.Duration // when to try again, where it is known better than by the code; does not travel
 }
 
 // Errorf makes an Error. A %w in format is not kept: a cause stays on this side of
@@ -25,6 +27,15 @@ func (e *Error) Error() string {
 		return e.Code.Name() + ": " + e.Code.Meaning()
 	}
 	return e.Code.Name() + ": " + e.Detail
+}
+
+// Retry is how long to wait before the same request is tried again; 0 when waiting
+// does not help.
+func (e *Error) Retry() time.Duration {
+	if e.After > 0 {
+		return e.After
+	}
+	return e.Code.Retry()
 }
 
 // CodeOf is the code that err carries: OK for nil, Internal for an error that

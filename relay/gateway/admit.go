@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"sward/internal/wire"
 	"sward/policy"
@@ -20,20 +21,20 @@ func portRules(ports []uint16) (*policy.Policy, error) {
 }
 
 // authorise finds out whose request it is.
-func (g *Gateway) authorise(ctx context.Context, name, key string) (Account, error) {
+func (g *Gateway) authorise(ctx context.Context, name, key string, from netip.Addr) (Account, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.DialTime)
 	defer cancel()
-	return g.cfg.Authorise(ctx, name, key)
+	return g.cfg.Authorise(ctx, name, key, from)
 }
 
 // dial connects to a target that may be named at all: for any other, nothing is dialled.
-func (g *Gateway) dial(ctx context.Context, who Account, target policy.Target) (Conn, error) {
+func (g *Gateway) dial(ctx context.Context, who Account, target policy.Target, exit Exit) (Conn, error) {
 	if err := g.admit(target); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.DialTime)
 	defer cancel()
-	return g.cfg.Dial(ctx, who, target)
+	return g.cfg.Dial(ctx, who, target, exit)
 }
 
 // admit refuses the ports that are closed and the addresses that nobody may reach. A name is resolved, and its

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,15 @@ func newClient(conn net.Conn, cfg Config) *client {
 
 // NetConn is the socket, for those who ask the system about it.
 func (c *client) NetConn() net.Conn { return c.Conn }
+
+// from is the address that the partner comes from.
+func (c *client) from() netip.Addr {
+	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap()
+}
 
 // first waits for the first byte and leaves it to be read.
 func (c *client) first() (byte, error) {

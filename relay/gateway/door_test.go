@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -82,14 +83,19 @@ func run(t testing.TB, cfg Config) {
 	})
 }
 
-func authorise(_ context.Context, name, k string) (Account, error) {
+func authorise(_ context.Context, name, k string, _ netip.Addr) (Account, error) {
 	if name != partner || k != key {
 		return nil, wire.Errorf(wire.AuthFailed, "name or key is wrong")
 	}
-	return name, nil
+	return buyer(name), nil
 }
 
-func (d *door) dial(ctx context.Context, who Account, target policy.Target) (Conn, error) {
+// buyer is an account by its name.
+type buyer string
+
+func (buyer) LowBalance() (bytes uint64, low bool) { return 0, false }
+
+func (d *door) dial(ctx context.Context, who Account, target policy.Target, _ Exit) (Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.dialled = append(d.dialled, target.String())
@@ -122,7 +128,7 @@ func (d *door) refusals() []wire.Code {
 // exitConn is a direct connection in the place of one through an edge.
 type exitConn struct{ net.Conn }
 
-func (exitConn) Edge() string { return exit }
+func (exitConn) Exit() Line { return Line{Edge: exit} }
 
 func (c exitConn) Join(ctx context.Context, client net.Conn) error {
 	return splice.Join(ctx, client, c.Conn, splice.Half{}, splice.Half{}, time.Minute).Err

@@ -59,7 +59,7 @@ func (g *Gateway) roundTrip(r *http.Request, _ *goproxy.ProxyCtx) (*http.Respons
 		x.body = &body{ReadCloser: resp.Body}
 		resp.Body = x.body
 	}
-	resp.Header.Set(headerEdge, x.conn.Edge())
+	resp.Header.Set(headerEdge, x.conn.Exit().Edge)
 	if len(r.TransferEncoding) > 0 {
 		resp.Header.Set("Connection", "close") // see client.rest
 	}

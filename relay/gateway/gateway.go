@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -33,8 +34,11 @@ import (
 	"sward/policy"
 )
 
-// Account is a partner as Authorise knows it. The door carries it to Dial and does not look inside.
-type Account any
+// Account is a partner as Authorise knows it. The door carries it to Dial.
+type Account interface {
+	// LowBalance is how many bytes the account can still pay for, when it is time to say so: the Sward-Balance header.
+	LowBalance() (bytes uint64, low bool)
+}
 
 // Conn is a connection to a target through an edge. It meters itself, because what counts as delivered depends on how
 // its bytes reach the partner: a tunnelled connection is handed the partner's socket, whose acknowledgements it can ask
@@ -44,8 +48,8 @@ type Conn interface {
 	// account; it follows Join too, and may be called twice.
 	net.Conn
 
-	// Edge names the exit, for the partner: the Sward-Edge header.
-	Edge() string
+	// Exit is the line that the connection leaves from, for the partner: the Sward-Edge and Sward-Exit headers.
+	Exit() Line
 
 	// Join carries bytes between the target and client both ways, until both have ended, one has failed, or ctx ends.
 	// client is the partner's TCP connection behind NetConn() net.Conn, with CloseWrite and Reset.
@@ -57,12 +61,12 @@ type Conn interface {
 type Config struct {
 	Listener net.Listener
 
-	// Authorise finds the account of a name and key. It is the caller's to compare in constant time and to slow down
-	// those who guess.
-	Authorise func(ctx context.Context, name, key string) (Account, error)
+	// Authorise finds the account of a name and key, presented from an address. It is the caller's to compare in constant
+	// time and to slow down those who guess.
+	Authorise func(ctx context.Context, name, key string, from netip.Addr) (Account, error)
 
-	// Dial connects to target through some edge. ctx bounds the dialling, not the connection.
-	Dial func(ctx context.Context, who Account, target policy.Target) (Conn, error)
+	// Dial connects to target through an edge such as exit asks for. ctx bounds the dialling, not the connection.
+	Dial func(ctx context.Context, who Account, target policy.Target, exit Exit) (Conn, error)
 
 	Gate    policy.Gate     // addresses nobody may name, beyond those that are not public
 	Ports   []uint16        // targets' ports; default 80 and 443

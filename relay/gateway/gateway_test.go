@@ -51,7 +51,7 @@ func (l dummy) dialIn() net.Conn {
 // pipeConn is an exit in memory.
 type pipeConn struct{ net.Conn }
 
-func (pipeConn) Edge() string { return exit }
+func (pipeConn) Exit() Line { return Line{Edge: exit} }
 
 func (c pipeConn) Join(ctx context.Context, client net.Conn) error {
 	return splice.Join(ctx, client, c.Conn, splice.Half{}, splice.Half{}, time.Hour).Err
@@ -62,7 +62,7 @@ func (c pipeConn) Join(ctx context.Context, client net.Conn) error {
 func inBubble(t *testing.T, change func(*Config), f func(t *testing.T, l dummy, sites <-chan net.Conn, stop func() error)) {
 	synctest.Test(t, func(t *testing.T) {
 		l, sites := newDummy(), make(chan net.Conn, 8)
-		cfg := Config{Listener: l, Authorise: authorise, Dial: func(context.Context, Account, policy.Target) (Conn, error) {
+		cfg := Config{Listener: l, Authorise: authorise, Dial: func(context.Context, Account, policy.Target, Exit) (Conn, error) {
 			ours, theirs := net.Pipe()
 			sites <- theirs
 			return pipeConn{ours}, nil
@@ -308,7 +308,7 @@ func TestDoorThatIsFullSaysSo(t *testing.T) {
 func TestPartnerThatLeavesStopsTheDial(t *testing.T) {
 	left := make(chan error, 1)
 	inBubble(t, func(c *Config) {
-		c.Dial = func(ctx context.Context, _ Account, _ policy.Target) (Conn, error) {
+		c.Dial = func(ctx context.Context, _ Account, _ policy.Target, _ Exit) (Conn, error) {
 			<-ctx.Done()
 			left <- context.Cause(ctx)
 			return nil, ctx.Err()

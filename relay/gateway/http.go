@@ -115,7 +115,7 @@ func (g *Gateway) open(r *http.Request) (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := g.authorise(r.Context(), name, key)
+	who, err := g.authorise(r.Context(), name, key, r.Context().Value(clientKey{}).(*client).from())
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (g *Gateway) open(r *http.Request) (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.dial(r.Context(), who, target)
+	return g.dial(r.Context(), who, target, Exit{})
 }
 
 // hijacker hands the connection over together with what the server has read ahead of the request, which goproxy drops.
@@ -150,7 +150,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (g *Gateway) tunnel(r *http.Request, conn net.Conn, _ *goproxy.ProxyCtx) {
 	x := r.Context().Value(exchangeKey{}).(*exchange)
 	defer conn.Close()
-	answer := "HTTP/1.1 200 Connection established\r\n" + headerEdge + ": " + x.conn.Edge() + "\r\n\r\n"
+	answer := "HTTP/1.1 200 Connection established\r\n" + headerEdge + ": " + x.conn.Exit().Edge + "\r\n\r\n"
 	g.join(r.Context(), x.client, x.conn, answer)
 }
 

@@ -79,7 +79,7 @@ func (g *Gateway) login(ctx context.Context, c *client) (Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := g.authorise(ctx, name, key)
+	who, err := g.authorise(ctx, name, key, c.from())
 	if err != nil {
 		e := refusal(err)
 		g.note(e, err)
@@ -97,7 +97,7 @@ func (g *Gateway) openSOCKS(ctx context.Context, c *client, who Account) (Conn, 
 		return nil, err
 	}
 	c.clearDeadlines()
-	return g.dial(ctx, who, target)
+	return g.dial(ctx, who, target, Exit{})
 }
 
 // socksReply answers a request. The bound address is left out, as the address of a home is nobody's business.
