@@ -30,7 +30,7 @@ func TestEdgeCarriesAStreamAndIsPaidForIt(t *testing.T) {
 	if s.hello.Consent != ConsentHash() || s.hello.Role != wire.RoleEdge {
 		t.Errorf("hello: got %+v, want an edge with the current consent", s.hello)
 	}
-	st, err := s.open(t.Context(), r.grant(), "site.example", 443)
+	st, err := s.open(t.Context(), r.grant(), "site.example", 80)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestPauseStopsEverythingAndTellsTheRelay(t *testing.T) { // H06
 	g := r.grant()
 	var open []*testStream
 	for range 30 {
-		st, err := s.open(t.Context(), g, "site.example", 443)
+		st, err := s.open(t.Context(), g, "site.example", 80)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestPauseStopsEverythingAndTellsTheRelay(t *testing.T) { // H06
 		}
 		st.end()
 	}
-	if _, err := s.open(t.Context(), g, "site.example", 443); wire.CodeOf(err) != wire.Paused {
+	if _, err := s.open(t.Context(), g, "site.example", 80); wire.CodeOf(err) != wire.Paused {
 		t.Errorf("a new stream: got %v, want %s", err, wire.Paused)
 	}
 	awaitStatus(t, s, true)
@@ -143,7 +143,7 @@ func TestPauseStopsEverythingAndTellsTheRelay(t *testing.T) { // H06
 		t.Fatal(err)
 	}
 	awaitStatus(t, s, false)
-	st, err := s.open(t.Context(), g, "site.example", 443)
+	st, err := s.open(t.Context(), g, "site.example", 80)
 	if err != nil {
 		t.Fatalf("after resume: %v", err)
 	}
@@ -173,7 +173,7 @@ func TestCapHoldsAcrossParallelStreams(t *testing.T) { // H01 through the whole 
 	ended := make(chan error, 8)
 	var open []*testStream // all before the first byte: the cap may be used up a moment later
 	for range cap(ended) {
-		st, err := s.open(t.Context(), g, "site.example", 443)
+		st, err := s.open(t.Context(), g, "site.example", 80)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestGrantLimitHoldsUntilALaterVersionComes(t *testing.T) {
 	_, _ = testEdge(t, r, echo(t))
 	s := r.next()
 	first := r.grant(func(g *accounting.Grant) { g.Limit = limit })
-	st, err := s.open(t.Context(), first, "site.example", 443)
+	st, err := s.open(t.Context(), first, "site.example", 80)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestReceiptsOutliveTheProcessAndAHubThatIsAway(t *testing.T) {
 	r.hub.away = true
 	e, stop := testEdge(t, r, echo(t))
 	s := r.next()
-	st, err := s.open(t.Context(), r.grant(), "site.example", 443)
+	st, err := s.open(t.Context(), r.grant(), "site.example", 80)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func TestEdgeGetsOverNonsenseOnTheControlStream(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	st, err := s.open(t.Context(), r.grant(), "site.example", 443)
+	st, err := s.open(t.Context(), r.grant(), "site.example", 80)
 	if err != nil {
 		t.Fatalf("after harmless nonsense: %v", err)
 	}
@@ -151,7 +151,7 @@ func TestWhatWasCarriedLastIsPaidWhenTheEdgeStops(t *testing.T) {
 		r := newTestRelay(t)
 		_, stop := testEdge(t, r, echo(t))
 		s := r.next()
-		st, err := s.open(t.Context(), r.grant(), "site.example", 443)
+		st, err := s.open(t.Context(), r.grant(), "site.example", 80)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,7 +74,7 @@ func TestHoursEndRunningStreamsAndTellTheRelay(t *testing.T) {
 	})
 	s := r.next()
 	awaitStatus(t, s, false)
-	st, err := s.open(t.Context(), r.grant(), "site.example", 443)
+	st, err := s.open(t.Context(), r.grant(), "site.example", 80)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestHoursEndRunningStreamsAndTellTheRelay(t *testing.T) {
 		t.Errorf("the running stream: got %v, want it cut with %s", err, wire.OutOfHours)
 	}
 	st.end()
-	if _, err := s.open(t.Context(), r.grant(), "site.example", 443); wire.CodeOf(err) != wire.OutOfHours {
+	if _, err := s.open(t.Context(), r.grant(), "site.example", 80); wire.CodeOf(err) != wire.OutOfHours {
 		t.Errorf("a new stream: got %v, want %s", err, wire.OutOfHours)
 	}
 }

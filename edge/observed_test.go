@@ -13,7 +13,7 @@ func TestHomesPublicAddressIsRefusedOnceARelayHasToldIt(t *testing.T) {
 	e, _ := testEdge(t, r, echo(t))
 	s := r.next()
 	g := r.grant()
-	st, err := s.open(t.Context(), g, "site.example", 443)
+	st, err := s.open(t.Context(), g, "site.example", 80)
 	if err != nil {
 		t.Fatalf("before: %v", err)
 	}

@@ -139,11 +139,30 @@ func (s *session) proxy(ctx context.Context, conn *tunnel.Stream, c *call) error
 	if err := wire.Write(conn, wire.Opened{Edge: s.edge.ID()}); err != nil {
 		return nil // the relay has gone: nobody is left to answer
 	}
+	partner := &begun{tunnelConn: tunnelConn{conn, ctx, m}}
+	if c.target.Port == portTLS {
+		if partner.flight, err = s.edge.dialer.vetHello(ctx, conn, c); err != nil {
+			s.cutOpened(conn, c, err)
+			return nil
+		}
+	}
 	up := splice.Half{Allow: m.allowUp, Settle: m.settleUp}
 	down := splice.Half{Allow: m.allowDown, Settle: m.settleDown}
-	result := splice.Join(ctx, tunnelConn{conn, ctx, m}, target, up, down, idleLimit)
+	result := splice.Join(ctx, partner, target, up, down, idleLimit)
 	s.edge.metrics.ended(c.app, result.Err)
 	return nil
+}
+
+// cutOpened ends a stream that was answered and then turned out to be one that the owner does not carry. A partner that
+// goes away without a word is nobody's refusal.
+func (s *session) cutOpened(conn *tunnel.Stream, c *call, err error) {
+	if told, ok := errors.AsType[*wire.Error](err); ok && told.Code.Owner() == wire.OwnerPolicy {
+		s.edge.metrics.refused(told.Code)
+		s.edge.refusals.add(s.edge.cfg.Clock(), wire.AppProxy, c.target.Host.String(), told.Code)
+		conn.Cut(told.Code)
+		return
+	}
+	conn.Reset()
 }
 
 // refuse answers with the code that err carries and remembers it for the owner.
