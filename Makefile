@@ -41,7 +41,7 @@ fuzz: ## Run each fuzz target for FUZZTIME inputs (20000x), or a time (10s)
 	done
 
 bench: ## Measure the whole path over loopback, as ratios, and write bench.txt for benchstat
-	$(SHIP) run ./cmd/sward bench --out bench.txt
+	$(SHIP) run ./internal/bench/road -out bench.txt
 
 demo: ## Run the whole network once, start to finish: proxy, crawl, search, points, audit
 	$(SHIP) run ./cmd/sward sandbox --tour

@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/apernet/quic-go"
 	"github.com/elazarl/goproxy"
+	"github.com/quic-go/quic-go"
 
 	"sward/internal/identity"
 	"sward/internal/sandbox"

@@ -1,65 +1,82 @@
+// Command road measures the whole path over loopback, partner → relay → edge → origin, in one process, against three
+// peers in the same run: the client connected to the origin (direct), a bare copy over the same hops with upstream
+// quic-go (quic: TCP in, one QUIC stream, TCP out), and the HTTP proxy library alone (goproxy: one hop, no tunnel, no
+// metering). It is a program of its own and no command of sward, because nobody should carry a rival's QUIC home.
+//
+// Each figure is the median over interleaved repetitions, each ratio the median of the ratios within a repetition. CPU
+// is that of the whole process less what the direct road used for the same bytes, so what is left belongs to relay and
+// edge (and to the hub, which only books).
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
+	"slices"
 	"sort"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"sward/internal/daemon"
 	"sward/internal/sandbox"
 )
 
-// benchPlan is how much is measured. The defaults take about a minute and a half on two cores.
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	plan := defaultPlan()
+	plan.flags(flag.CommandLine)
+	flag.Parse()
+	if err := plan.run(ctx, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "road:", err)
+		os.Exit(1)
+	}
+}
+
+// benchPlan is how much is measured.
 type benchPlan struct {
 	out      string
+	only     string // the one metric to measure, or all
+	profile  string // directory for CPU profiles, one for each metric of Sward's road
 	reps     int
 	bytes    int64 // of a bulk measurement, over all its streams
 	requests int   // of a request-rate measurement
 	clients  int   // that send them
-	idle     int   // edges of the memory measurement
+	idle     int   // edges of the memory measurement; 0 leaves it out
 }
 
-func benchCommand() *cobra.Command {
-	plan := benchPlan{reps: 3, bytes: 256 << 20, requests: 3000, clients: 32, idle: 200}
-	cmd := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure the whole path over loopback, as ratios to its peers in the same run",
-		Long: `Measure partner → relay → edge → origin over loopback, in this process, against three peers in the same run:
+// defaultPlan takes about a minute and a half on two cores.
+func defaultPlan() benchPlan {
+	return benchPlan{reps: 3, bytes: 256 << 20, requests: 3000, clients: 32, idle: 200}
+}
 
-  direct    the client connected to the origin
-  quic      a bare quic-go copy over the same hops: TCP in, one QUIC stream, TCP out
-  goproxy   the HTTP proxy library alone: one hop, no tunnel, no metering
-
-Each figure is the median over interleaved repetitions. CPU is that of the whole process less what the direct road used
-for the same bytes, so what is left belongs to relay and edge (and to the hub, which only books).`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return plan.run(cmd.Context(), cmd.OutOrStdout()) },
-	}
-	f := cmd.Flags()
-	f.StringVar(&plan.out, "out", "", "file for benchstat input")
-	f.IntVar(&plan.reps, "reps", plan.reps, "repetitions")
-	f.Int64Var(&plan.bytes, "bytes", plan.bytes, "bytes of each bulk measurement")
-	f.IntVar(&plan.requests, "requests", plan.requests, "requests of each rate measurement")
-	f.IntVar(&plan.clients, "clients", plan.clients, "clients that send them at once")
-	f.IntVar(&plan.idle, "idle", plan.idle, "edges of the memory measurement")
-	return cmd
+func (p *benchPlan) flags(f *flag.FlagSet) {
+	f.StringVar(&p.out, "out", "", "file for benchstat input")
+	f.StringVar(&p.only, "only", "", "measure only the metrics whose names contain this")
+	f.StringVar(&p.profile, "profile", "", "directory for CPU profiles of Sward's road")
+	f.IntVar(&p.reps, "reps", p.reps, "repetitions")
+	f.Int64Var(&p.bytes, "bytes", p.bytes, "bytes of each bulk measurement")
+	f.IntVar(&p.requests, "requests", p.requests, "requests of each rate measurement")
+	f.IntVar(&p.clients, "clients", p.clients, "clients that send them at once")
+	f.IntVar(&p.idle, "idle", p.idle, "edges of the memory measurement; 0 leaves it out")
 }
 
 // metric is one row of the table: a name, and how to measure it on a road.
 type metric struct {
 	name, unit string
-	better     string // "more" or "less"
+	bulk       bool // CPU is told per GiB
 	measure    func(ctx context.Context, r road) (value float64, cpu time.Duration, err error)
 }
 
@@ -76,12 +93,14 @@ func (p benchPlan) metrics() []metric {
 			return float64(p.requests) / took.Seconds(), cpu, err
 		}
 	}
-	return []metric{
-		{"1 stream", "MiB/s", "more", bulk(1)},
-		{"32 streams", "MiB/s", "more", bulk(32)},
-		{"new connections", "req/s", "more", rate(false)},
-		{"keep-alive", "req/s", "more", rate(true)},
+	all := []metric{
+		{"1 stream", "MiB/s", true, bulk(1)},
+		{"32 streams", "MiB/s", true, bulk(32)},
+		{"new connections", "req/s", false, rate(false)},
+		{"keep-alive", "req/s", false, rate(true)},
+		{"warm request, p50", "µs", false, p.warm},
 	}
+	return slices.DeleteFunc(all, func(m metric) bool { return !strings.Contains(m.name, p.only) })
 }
 
 // sample is what one measurement gave.
@@ -96,11 +115,14 @@ func (p benchPlan) check() error {
 		flag string
 		n    int64
 	}{
-		{"reps", int64(p.reps)}, {"bytes", p.bytes}, {"requests", int64(p.requests)}, {"clients", int64(p.clients)}, {"idle", int64(p.idle)},
+		{"reps", int64(p.reps)}, {"bytes", p.bytes}, {"requests", int64(p.requests)}, {"clients", int64(p.clients)},
 	} {
 		if of.n < 1 {
-			return fmt.Errorf("--%s %d: a measurement takes at least one", of.flag, of.n)
+			return fmt.Errorf("-%s %d: a measurement takes at least one", of.flag, of.n)
 		}
+	}
+	if len(p.metrics()) == 0 {
+		return fmt.Errorf("-only %s: no metric has that in its name", p.only)
 	}
 	return nil
 }
@@ -115,7 +137,7 @@ func (p benchPlan) run(ctx context.Context, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	// The edge is one with history, as most are: a new one waits for receipts at a window of 512 KiB.
-	fmt.Fprintf(out, "giving the edge a history of %s\n", size(benchHistory))
+	fmt.Fprintf(out, "giving the edge a history of %d MiB\n", benchHistory>>20)
 	err = withSandbox(ctx, dir, 1, func(ctx context.Context, box *sandbox.Sandbox) error { return earnHistory(ctx, box) })
 	if err != nil {
 		return fmt.Errorf("give the edge a history: %w", err)
@@ -130,17 +152,26 @@ func (p benchPlan) run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
+		p.report(out, roads, results)
+		if p.out != "" {
+			if err := daemon.WriteFile(p.out, []byte(benchstat(p.metrics(), roads, results)), 0o644); err != nil {
+				return err
+			}
+		}
+		if p.idle < 1 {
+			return nil
+		}
 		heap, err := p.idleHeap(ctx)
 		if err != nil {
 			return err
 		}
-		p.report(out, roads, results, heap)
-		if p.out == "" {
-			return nil
-		}
-		return daemon.WriteFile(p.out, []byte(benchstat(p.metrics(), roads, results)), 0o644)
+		fmt.Fprintf(out, "\nheap of an idle edge, both ends of it, with %d edges: %.0f KiB\n", p.idle, heap/1024)
+		return nil
 	})
 }
+
+// settleWait is how long the books may take to have everything that was carried.
+const settleWait = 30 * time.Second
 
 // benchHistory in bytes is what a relay wants to have seen credited before it gives an edge the largest window.
 const benchHistory = 64 << 20
@@ -168,7 +199,12 @@ func (p benchPlan) measure(ctx context.Context, out io.Writer, roads []road) (ma
 		for _, m := range p.metrics() {
 			fmt.Fprintf(out, "repetition %d of %d: %s\n", rep+1, p.reps, m.name)
 			for _, r := range roads {
+				profiled, err := p.profiled(m, r, rep)
+				if err != nil {
+					return nil, err
+				}
 				value, cpu, err := m.measure(ctx, r)
+				profiled()
 				if err != nil {
 					return nil, fmt.Errorf("%s by %s: %w", m.name, r.name, err)
 				}
@@ -177,6 +213,21 @@ func (p benchPlan) measure(ctx context.Context, out io.Writer, roads []road) (ma
 		}
 	}
 	return results, nil
+}
+
+// profiled writes a CPU profile of Sward's road, if that is wanted, until the func it returns is called.
+func (p benchPlan) profiled(m metric, r road, rep int) (stop func(), err error) {
+	if p.profile == "" || r.name != "sward" {
+		return func() {}, nil
+	}
+	f, err := os.Create(filepath.Join(p.profile, fmt.Sprintf("%s-%d.prof", strings.ReplaceAll(m.name, " ", "-"), rep)))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
 }
 
 // bulk downloads p.bytes over some streams at once.
@@ -214,6 +265,23 @@ func (p benchPlan) burst(ctx context.Context, r road, keepAlive bool) (took, cpu
 	}
 	err = g.Wait()
 	return time.Since(began), processCPU() - cpuBegan, err
+}
+
+// warm is the median time of a small request, one after the other on one connection, in microseconds.
+func (p benchPlan) warm(ctx context.Context, r road) (float64, time.Duration, error) {
+	client := r.client()
+	defer client.CloseIdleConnections()
+	var times []float64
+	cpuBegan := processCPU()
+	for range p.requests/10 + 1 {
+		began := time.Now()
+		if err := get(ctx, client, blobURL+"?n=100", 100); err != nil {
+			return 0, 0, err
+		}
+		times = append(times, float64(time.Since(began).Nanoseconds())/1e3)
+	}
+	slices.Sort(times)
+	return times[len(times)/2], processCPU() - cpuBegan, nil
 }
 
 func get(ctx context.Context, client *http.Client, address string, want int64) error {
@@ -265,7 +333,7 @@ func withSandbox(ctx context.Context, dir string, edges int, do func(context.Con
 	}, do)
 }
 
-func (p benchPlan) report(out io.Writer, roads []road, results map[string][]sample, heap float64) {
+func (p benchPlan) report(out io.Writer, roads []road, results map[string][]sample) {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\n%s\t", "whole path over loopback")
 	for _, r := range roads {
@@ -282,7 +350,10 @@ func (p benchPlan) report(out io.Writer, roads []road, results map[string][]samp
 		}
 		fmt.Fprint(w, "\n")
 	}
-	for _, m := range p.metrics()[:2] {
+	for _, m := range p.metrics() {
+		if !m.bulk {
+			continue
+		}
 		fmt.Fprintf(w, "CPU beyond direct, %s, s/GiB\t", m.name)
 		perGiB := map[string]float64{}
 		for _, r := range roads {
@@ -292,7 +363,6 @@ func (p benchPlan) report(out io.Writer, roads []road, results map[string][]samp
 		fmt.Fprintf(w, "%.2f\t%.2f\t\t\n", perGiB["sward"]/max(perGiB["quic"], 0.01), perGiB["sward"]/max(perGiB["goproxy"], 0.01))
 	}
 	w.Flush()
-	fmt.Fprintf(out, "\nheap of an idle edge, both ends of it, with %d edges: %.0f KiB\n", p.idle, heap/1024)
 }
 
 // ratio is the median of the paired ratios: each repetition compares what ran side by side.
