@@ -13,8 +13,11 @@ TEST    := $(if $(shell command -v cc gcc clang 2>/dev/null),CGO_ENABLED=1 $(GO)
 FUZZTIME ?= 20000x
 TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
+# Not in the repository, and not removed by clean: it comes from a registry.
+GEO     := .cache/geo
+
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench demo check cross sdk clean
+.PHONY: help build test race lint fuzz bench demo check cross geo sdk clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +60,10 @@ cross: ## Build for linux, darwin and windows, amd64 and arm64
 
 sdk: ## Run the stock Firecrawl SDK against a sandbox (needs node and npm)
 	$(GO) test -run TestFirecrawlSDKScrapesAndCrawls -v ./internal/testnet/
+
+geo: ## Fetch a free (CC0) set of countries by address, for tests and for relays (needs npm)
+	npm install --no-save --no-audit --no-fund --prefix $(GEO) @ip-location-db/geo-whois-asn-country-mmdb
+	cp $(GEO)/node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb $(GEO)/country.mmdb
 
 clean: ## Remove what the other targets made
 	rm -rf $(BIN) dist bench.txt
