@@ -10,6 +10,7 @@ import (
 	"sward/accounting"
 	"sward/internal/splice"
 	"sward/internal/wire"
+	"sward/policy"
 	"sward/relay/gateway"
 )
 
@@ -37,6 +38,9 @@ type conn struct {
 	grant *grant
 	flow  *accounting.Flow
 	once  sync.Once
+
+	target policy.Target // of a partner's stream
+	leave  func()        // gives back what the stream took of its account's limits; may be nil
 
 	mu        sync.Mutex
 	client    net.Conn // where down-bytes go, once known
@@ -159,7 +163,7 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) countDelivered() (pending int, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pending, known = unacknowledged(c.client)
+	pending, known = gateway.Unacknowledged(c.client)
 	switch {
 	case !known && !c.cut:
 		return 0, false
@@ -187,14 +191,17 @@ func (c *conn) lookBeforeCut() {
 // off: the system would go on sending what nobody is paid for any more.
 func (c *conn) linger(ctx context.Context) error {
 	least, known := c.countDelivered()
-	for moved, step := time.Now(), lingerFirst; known && least > 0 && !dead(c.client); step = min(2*step, lingerLast) {
+	ahead := gateway.Moved(c.client)
+	for moved, step := time.Now(), lingerFirst; known && least > 0 && !gateway.Gone(c.client); step = min(2*step, lingerLast) {
 		if pause(ctx, step); ctx.Err() != nil || time.Since(moved) > lingerLimit {
 			partner{c.client, c}.Reset()
+			gateway.Abandon(c.client)
 			return errNotTaken
 		}
 		var pending int
-		if pending, known = c.countDelivered(); pending < least {
-			least, moved = pending, time.Now()
+		pending, known = c.countDelivered()
+		if now := gateway.Moved(c.client); pending < least || now != ahead {
+			least, ahead, moved = min(pending, least), now, time.Now()
 		}
 	}
 	return nil
@@ -205,6 +212,10 @@ func (c *conn) Close() error {
 	err := c.stream.Close()
 	c.once.Do(func() {
 		done := c.flow.Close()
+		c.relay.tallyUsage(c)
+		if c.leave != nil {
+			c.leave()
+		}
 		if sendErr := c.edge.session.Send(done); sendErr != nil {
 			c.relay.cfg.Log.Debug("stream ended after its session", "edge", c.edge.id)
 		}

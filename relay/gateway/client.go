@@ -62,7 +62,7 @@ func newClient(conn net.Conn, cfg Config) *client {
 	return c
 }
 
-// NetConn is the socket, for those who ask the system about it.
+// NetConn is the socket, or what stands for one (tls.go, stream.go), for those who ask what has been acknowledged.
 func (c *client) NetConn() net.Conn { return c.Conn }
 
 // from is the address that the partner comes from.
@@ -248,6 +248,9 @@ func (c *client) CloseWrite() error {
 
 // Reset ends the connection so that the partner cannot take a cut for an end.
 func (c *client) Reset() error {
+	if own, ok := c.Conn.(interface{ Reset() error }); ok {
+		return own.Reset()
+	}
 	if tcp, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
 		tcp.SetLinger(0) //nolint:errcheck // without it the end is an ordinary one
 	}

@@ -20,6 +20,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -29,6 +30,7 @@ import (
 	"time"
 
 	"github.com/elazarl/goproxy"
+	"golang.org/x/sync/errgroup"
 
 	"sward/internal/wire"
 	"sward/policy"
@@ -52,7 +54,9 @@ type Conn interface {
 	Exit() Line
 
 	// Join carries bytes between the target and client both ways, until both have ended, one has failed, or ctx ends.
-	// client is the partner's TCP connection behind NetConn() net.Conn, with CloseWrite and Reset.
+	// client has CloseWrite and Reset. What its partner has of the bytes written to it is told by Unacknowledged, which
+	// knows whether client is a TCP connection, one inside TLS, or a stream that shares its connection with others. What
+	// is not acknowledged is not delivered, and not to be charged.
 	Join(ctx context.Context, client net.Conn) error
 }
 
@@ -60,6 +64,12 @@ type Conn interface {
 // error is told as a fault of ours and logged.
 type Config struct {
 	Listener net.Listener
+
+	// TLSListener is a second door, in TLS, with HTTP/2; PacketConn is a third, for HTTP/3. Either may be nil. Both show
+	// what Certificates gives them, which is asked at every handshake.
+	TLSListener  net.Listener
+	PacketConn   net.PacketConn
+	Certificates func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 	// Authorise finds the account of a name and key, presented from an address. It is the caller's to compare in constant
 	// time and to slow down those who guess.
@@ -73,9 +83,9 @@ type Config struct {
 	Refused func(wire.Code) // told of every refusal, for the caller's metrics; may be nil
 	Log     *slog.Logger
 
-	MaxConns     int           // connections at once; more are turned away. Default 10 000: 64 KiB each in the worst case
+	MaxConns     int           // connections, and streams within them, at once; more are turned away. Default 10 000: 64 KiB each in the worst case
 	HeaderBytes  int           // of one HTTP request head. Default 64 KiB
-	HeaderTime   time.Duration // for a head or a SOCKS handshake, from its first byte. Default 10 s
+	HeaderTime   time.Duration // for a head or a SOCKS handshake, from its first byte, and for a TLS handshake. Default 10 s
 	IdleTime     time.Duration // between two requests, and without a byte moving in a plain request. Default 60 s
 	DialTime     time.Duration // for Authorise, and for Dial. Default 45 s
 	ResponseTime time.Duration // from a plain request to the head of its response. Default 60 s
@@ -115,7 +125,8 @@ type Gateway struct {
 	ports     *policy.Policy
 	proxy     *goproxy.ProxyHttpServer
 	transport *http.Transport
-	slots     chan struct{} // one token for each open connection
+	slots     chan struct{} // one token for each open connection, and each stream on it
+	tls       *tls.Config   // nil without a certificate
 }
 
 // New makes a door; nothing happens before Run.
@@ -124,36 +135,47 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Listener == nil || cfg.Authorise == nil || cfg.Dial == nil {
 		return nil, errors.New("gateway: Listener, Authorise and Dial are required")
 	}
+	if (cfg.TLSListener != nil || cfg.PacketConn != nil) && cfg.Certificates == nil {
+		return nil, errors.New("gateway: a door in TLS needs a certificate")
+	}
 	ports, err := portRules(cfg.Ports)
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{cfg: cfg, ports: ports, slots: make(chan struct{}, cfg.MaxConns)}
-	g.transport = newTransport(cfg)
+	g.transport, g.tls = newTransport(cfg), newTLS(cfg)
 	g.proxy = g.newProxy()
 	return g, nil
 }
 
+// doors is what the connections of one Run are handed to.
+type doors struct {
+	web      *handoff        // HTTP/1
+	stopping context.Context // ends when Run was told to stop
+}
+
 // Run serves until ctx ends, then lets running connections go on for the grace, and returns when all have ended. The
-// error is the listener's, nil when ctx ended.
+// error is a listener's, nil when ctx ended.
 func (g *Gateway) Run(ctx context.Context) error {
 	lasting, stop := context.WithCancel(context.WithoutCancel(ctx)) // ends with the grace
 	defer stop()
-	web := newHandoff(g.cfg.Listener.Addr())
+	accepting, stopping := errgroup.WithContext(ctx)
+	d := &doors{web: newHandoff(g.cfg.Listener.Addr()), stopping: stopping}
 	server := g.newServer(lasting)
 	var serving, conns sync.WaitGroup
-	serving.Go(func() { server.Serve(web) }) //nolint:errcheck // ErrServerClosed: it ends by Shutdown alone
+	serving.Go(func() { server.Serve(d.web) }) //nolint:errcheck // ErrServerClosed: it ends by Shutdown alone
 
-	unlisten := context.AfterFunc(ctx, func() { g.cfg.Listener.Close() })
-	err := g.accept(ctx, func(conn net.Conn) {
-		conns.Go(func() {
-			defer func() { <-g.slots }()
-			g.serve(lasting, newClient(conn, g.cfg), web)
+	accepting.Go(func() error {
+		return g.accept(stopping, g.cfg.Listener, g.turnAway, &conns, func(conn net.Conn) {
+			g.serve(lasting, newClient(conn, g.cfg), d.web)
 		})
 	})
-	if unlisten() {
-		g.cfg.Listener.Close()
+	if g.cfg.TLSListener != nil {
+		accepting.Go(func() error {
+			return g.accept(stopping, g.cfg.TLSListener, g.closeFull, &conns, func(conn net.Conn) { g.serveTLS(lasting, conn, d) })
+		})
 	}
+	err := accepting.Wait()
 
 	drained := make(chan struct{})
 	go func() {
@@ -174,23 +196,29 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return err
 }
 
-// accept hands each connection that comes in to serve, until ctx ends or the listener fails for good.
-func (g *Gateway) accept(ctx context.Context, serve func(net.Conn)) error {
+// accept serves each connection that comes in, on its own goroutine, until ctx ends, when l is closed, or l fails for
+// good. When all slots are taken, full is told instead.
+func (g *Gateway) accept(ctx context.Context, l net.Listener, full func(net.Conn), conns *sync.WaitGroup, serve func(net.Conn)) error {
+	defer l.Close()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
 	const shortest, longest = 5 * time.Millisecond, time.Second // between tries while the system has no descriptors
 	pause := shortest
 	for {
-		conn, err := g.cfg.Listener.Accept()
+		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = shortest
 			select {
 			case g.slots <- struct{}{}:
-				serve(conn)
+				conns.Go(func() {
+					defer func() { <-g.slots }()
+					serve(conn)
+				})
 			default:
-				g.turnAway(conn)
+				full(conn)
 			}
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // Run has closed the listener
+			return nil //nolint:nilerr // it was closed above
 		case !isTemporary(err):
 			return err
 		default:
@@ -202,6 +230,13 @@ func (g *Gateway) accept(ctx context.Context, serve func(net.Conn)) error {
 			pause = min(2*pause, longest)
 		}
 	}
+}
+
+// closeFull closes a connection that there is no room for, before TLS, in which alone it could be told.
+func (g *Gateway) closeFull(conn net.Conn) {
+	e := &wire.Error{Code: wire.DoorFull}
+	g.note(e, e)
+	conn.Close()
 }
 
 // isTemporary tells an exhausted process from a broken listener, as net/http does.

@@ -1,4 +1,4 @@
-package relay
+package gateway
 
 import (
 	"net"
@@ -28,12 +28,12 @@ func joined(t *testing.T) (near, far *net.TCPConn) {
 
 func TestPartnerThatResetIsSeenAsDead(t *testing.T) {
 	near, far := joined(t)
-	if dead(near) {
+	if resetByPeer(near) {
 		t.Error("a live connection counts as dead")
 	}
 	far.SetLinger(0) // its close is a reset
 	far.Close()
-	for end := time.Now().Add(5 * time.Second); !dead(near); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); !resetByPeer(near); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("a connection that its peer has reset does not count as dead")
 		}
@@ -50,12 +50,12 @@ func TestUnreadBytesAreUnacknowledgedOnlyBeyondTheBuffers(t *testing.T) {
 			break // both buffers are full: the peer reads nothing
 		}
 	}
-	pending, known := unacknowledged(near)
+	pending, known := Unacknowledged(near)
 	if !known || pending <= 0 || pending >= written {
-		t.Errorf("unacknowledged = %d, %v of %d written to a peer that reads nothing; want some, not all", pending, known, written)
+		t.Errorf("Unacknowledged = %d, %v of %d written to a peer that reads nothing; want some, not all", pending, known, written)
 	}
 	near.Close()
-	if pending, known := unacknowledged(near); known {
-		t.Errorf("unacknowledged = %d, known, of a closed connection", pending)
+	if pending, known := Unacknowledged(near); known {
+		t.Errorf("Unacknowledged = %d, known, of a closed connection", pending)
 	}
 }

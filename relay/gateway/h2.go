@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/net/http2"
+)
+
+const (
+	// maxStreams is how many requests a client may have under way on one connection of HTTP/2 or HTTP/3. Each takes a
+	// slot of the door's, as a connection does.
+	maxStreams = 100
+	// maxFrame bounds a frame of HTTP/2 that is read, in bytes: the least that a server may set.
+	maxFrame = 16 << 10
+	// streamUpload and connUpload bound what is held, in bytes, of what a client sends on a stream and on all of one
+	// connection, when an edge takes it slowly. One stream that nobody reads leaves room for others.
+	streamUpload = 256 << 10
+	connUpload   = 1 << 20
+)
+
+// h2conn is one connection of HTTP/2. Its streams share a socket, so each remembers where in the sequence of all DATA
+// bytes its own end (stream.go), and the connection where in the socket's bytes those lie.
+type h2conn struct {
+	*sealed
+	ctx context.Context // ends with the grace
+	let atomic.Uint64   // DATA bytes that have left the streams' queues (scheduler)
+
+	written struct {
+		sync.Mutex
+		frames dataFrames
+		marks  marks
+	}
+
+	mu      sync.Mutex
+	closed  bool
+	streams sync.WaitGroup
+}
+
+// serveH2 carries one connection of HTTP/2 to its end, which stopping brings near and ctx brings on. The protocol is
+// x/net's, with its own bounds on resets, headers and control frames.
+func (g *Gateway) serveH2(ctx context.Context, s *sealed, stopping context.Context) {
+	c := &h2conn{sealed: s, ctx: ctx}
+	base := &http.Server{
+		IdleTimeout: g.cfg.IdleTime, MaxHeaderBytes: g.cfg.HeaderBytes, ReadHeaderTimeout: g.cfg.HeaderTime,
+		ErrorLog: slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelWarn),
+	}
+	server := &http2.Server{
+		MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame, IdleTimeout: g.cfg.IdleTime,
+		ReadIdleTimeout: g.cfg.IdleTime / 2, PingTimeout: g.cfg.HeaderTime, WriteByteTimeout: g.cfg.IdleTime,
+		MaxUploadBufferPerConnection: connUpload, MaxUploadBufferPerStream: streamUpload,
+		NewWriteScheduler: func() http2.WriteScheduler { return newScheduler(&c.let) }, //nolint:staticcheck // see scheduler
+	}
+	if err := http2.ConfigureServer(base, server); err != nil {
+		g.cfg.Log.Warn("HTTP/2 cannot be served", "err", err)
+		return
+	}
+	// A server of one connection says GOAWAY to it when it is shut down, and waits for nothing.
+	over, end := context.WithCancel(context.Background())
+	end()
+	defer context.AfterFunc(stopping, func() { base.Shutdown(over) })() //nolint:errcheck // see above
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	server.ServeConn(c, &http2.ServeConnOpts{Context: ctx, BaseConfig: base, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if !c.enter() {
+				return
+			}
+			defer c.streams.Done()
+			g.serveStream(w, r, newStream(w, r, c))
+		})})
+	c.leave()
+}
+
+// enter counts a stream in, unless the connection has ended meanwhile.
+func (c *h2conn) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.streams.Add(1)
+	}
+	return !c.closed
+}
+
+// leave waits for the streams of a connection that has ended.
+func (c *h2conn) leave() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.streams.Wait()
+}
+
+func (c *h2conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.written.Lock()
+	defer c.written.Unlock()
+	c.written.frames.pass(p[:n])
+	c.written.marks.add(c.written.frames.total, c.socket.written())
+	return n, err
+}
+
+// delivered is how many DATA bytes of all streams the partner has acknowledged.
+func (c *h2conn) delivered() uint64 {
+	acknowledged := c.socket.acknowledged()
+	c.written.Lock()
+	defer c.written.Unlock()
+	return c.written.marks.within(acknowledged)
+}

@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"sward/internal/wire"
+)
+
+// serveStream takes one request of a connection that carries many. Each has a slot, as a connection has.
+func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, s *stream) {
+	select {
+	case g.slots <- struct{}{}:
+	default:
+		g.refuse(w, &wire.Error{Code: wire.DoorFull})
+		return
+	}
+	free := func() { <-g.slots }
+	if e := checkStream(r); e != nil {
+		defer free()
+		g.refuse(w, e)
+		return
+	}
+	c := newStreamClient(s, g.cfg)
+	r = r.WithContext(context.WithValue(r.Context(), clientKey{}, c))
+	if r.Method != http.MethodConnect {
+		defer free()
+		defer s.depart()
+		g.ServeHTTP(&punctual{ResponseWriter: w, stream: s, idle: g.cfg.IdleTime}, r)
+		return
+	}
+	conn, err := g.open(r)
+	if err != nil {
+		defer free()
+		g.refuse(w, err)
+		return
+	}
+	w.Header().Set(headerEdge, conn.Exit().Edge)
+	w.WriteHeader(http.StatusOK)
+	if err := s.control.Flush(); err != nil {
+		defer free()
+		conn.Close()
+		panic(http.ErrAbortHandler)
+	}
+	// The response ends when the handler returns: at once when the target has ended, though the partner's last
+	// acknowledgements are still waited for.
+	s.line.streams.Go(func() {
+		defer free()
+		defer conn.Close()
+		defer s.Close()
+		if err := conn.Join(s.line.ctx, c); err != nil {
+			g.cfg.Log.Debug("a tunnel was cut", "err", err)
+		}
+	})
+	<-s.over
+	s.depart()
+	if s.cut.Load() {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// newStreamClient is a client over a stream: its requests come one at a time, and heads are not ours to read.
+func newStreamClient(s net.Conn, cfg Config) *client {
+	c := &client{Conn: s, idleTime: cfg.IdleTime, ready: unlimited, finished: make(chan struct{})}
+	c.finish = func() {}
+	c.tunnel.Store(true)
+	return c
+}
+
+// checkStream is checkHead for a request whose framing was read by HTTP/2 or HTTP/3, which leave no two readings of
+// where it ends. What is checked is what such a request says that the target is told again.
+func checkStream(r *http.Request) *wire.Error {
+	n := 0
+	for _, values := range r.Header {
+		n += len(values)
+	}
+	authority, connect := r.Host, r.Method == http.MethodConnect
+	var f fields
+	f.lengths, f.hosts = r.Header["Content-Length"], r.Header["Host"]
+	_, f.credential = r.Header["Proxy-Authorization"]
+	switch {
+	case n > maxFields:
+		return wire.Errorf(wire.HeaderTooLarge, "the head has more than %d fields", maxFields)
+	case connect && r.Header.Get(":protocol") != "", connect && !strings.HasPrefix(r.Proto, "HTTP/"):
+		return wire.Errorf(wire.UpgradeDenied, "an extended CONNECT is not carried: use CONNECT, and WebSocket inside it")
+	case !connect && r.TLS != nil && r.ProtoMajor == 2, !connect && r.URL.Scheme == "https":
+		return wire.Errorf(wire.BadRequest, "a proxy request names its target as http, or uses CONNECT")
+	case !connect && (r.URL.Host != "" && r.URL.Host != authority || !strings.HasPrefix(r.URL.Path, "/")):
+		return wire.Errorf(wire.BadRequest, "the path is not one")
+	}
+	if !connect {
+		authority = withPort(authority)
+	}
+	if err := checkAuthority(authority); err != nil {
+		if !f.credential {
+			return wire.Errorf(wire.AuthRequired, "Proxy-Authorization is missing")
+		}
+		return err
+	}
+	if len(f.hosts) > 0 {
+		if err := f.checkHost(withPort(r.Host), true); err != nil {
+			return err
+		}
+		delete(r.Header, "Host")
+	}
+	length, err := f.bodyLength(connect, false)
+	if err != nil || connect && length == unlimited {
+		return err
+	}
+	r.URL.Scheme, r.URL.Host, r.Trailer = "http", r.Host, nil
+	if r.ContentLength == 0 {
+		r.Body = http.NoBody
+	}
+	return nil
+}
+
+// punctual gives a partner that does not read its answer the idle time: the connection's own limit does not see one
+// stream.
+type punctual struct {
+	http.ResponseWriter
+	stream *stream
+	idle   time.Duration
+	set    time.Time
+}
+
+func (p *punctual) Write(b []byte) (int, error) {
+	if now := time.Now(); now.Sub(p.set) > p.idle/4 {
+		p.set = now
+		p.stream.SetWriteDeadline(now.Add(p.idle)) //nolint:errcheck // on a stream that is gone, as the write will tell
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (p *punctual) Unwrap() http.ResponseWriter { return p.ResponseWriter }
