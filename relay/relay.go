@@ -62,6 +62,7 @@ type Config struct {
 	Network    string         // name in every signature: "main", "sandbox", …
 	PacketConn net.PacketConn // UDP, for tunnels
 	Listener   net.Listener   // TCP, the partners' door
+	Door       Door           // further doors of theirs
 	Nodes      net.Listener   // edges in browsers, by WebSocket; nil lets none in. TLS is the listener's, or a proxy's before it
 	Tunnel     string         // host:port at which edges reach PacketConn
 	Proxy      string         // host:port at which partners reach Listener
@@ -149,17 +150,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	r.ctx = lasting
-	door, err := gateway.New(gateway.Config{
-		Listener: r.cfg.Listener, Ports: r.cfg.Ports, Gate: policy.Gate{Network: r.cfg.Peers}, Log: r.cfg.Log,
-		Authorise: func(ctx context.Context, name, key string, from netip.Addr) (gateway.Account, error) {
-			a, err := r.authorise(ctx, name, key, from)
-			if err != nil {
-				return nil, err // not a: a nil *account in an Account is not nil
-			}
-			return a, nil
-		},
-		Dial: r.dial, Refused: r.metrics.refused,
-	})
+	door, err := gateway.New(r.doorConfig())
 	if err != nil {
 		return err
 	}

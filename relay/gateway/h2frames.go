@@ -46,7 +46,7 @@ func (f *dataFrames) pass(p []byte) {
 // Schedulers of one's own are deprecated, and in net/http's own HTTP/2 they will not be asked. Then the count stays at
 // zero, and TestDeliveredOverH2 fails.
 type scheduler struct {
-	http2.WriteScheduler              //nolint:staticcheck // see above
+	http2.WriteScheduler //nolint:staticcheck // see above
 	let                  *atomic.Uint64
 }
 
