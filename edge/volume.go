@@ -12,9 +12,18 @@ import (
 
 const volumeFile = "volume.json"
 
-// leaseSize is how many bytes are carved from the caps at once. Each lease is one durable write of a few
-// milliseconds, and a crash forgets at most one lease, on the safe side: 4 MiB keeps both small at 100 Mbit/s.
-const leaseSize = 4 << 20
+const (
+	// leaseSize is how many bytes are carved from the caps at once. Each lease is one durable write of a few
+	// milliseconds, and a crash forgets at most one lease, on the safe side: 4 MiB keeps both small at 100 Mbit/s.
+	leaseSize = 4 << 20
+	// maxLease is how far a lease grows on a fast line, where one that is used up within leaseShort is doubled: at a
+	// gigabit 4 MiB would be a write every 30 ms. One that lasts longer than leaseLong is halved again, so that a crash
+	// forgets a few seconds' traffic whatever the rate, and never more than a part of what the caps still allow.
+	maxLease   = 64 << 20
+	leaseShort = time.Second
+	leaseLong  = 4 * time.Second
+	leaseShare = 64 // one over this
+)
 
 // volume keeps the owner's daily and monthly caps.
 //
@@ -31,6 +40,8 @@ type volume struct {
 	mu      sync.Mutex
 	state   policy.Volume // as on disk: every lease counted as used
 	held    int64         // of the current lease, not reserved by anybody
+	lease   int64         // size of the next lease
+	leased  time.Time     // when the current one was taken
 	dayEnds time.Time     // when the lease's period is over; looked at for each piece, so not as text
 	epoch   int           // counts leases' periods: a reservation returns only to its own
 	closed  bool
@@ -40,7 +51,7 @@ type volume struct {
 var errVolumeClosed = errors.New("volume is closed")
 
 func openVolume(path string, caps policy.Caps, clock func() time.Time) (*volume, error) {
-	v := &volume{caps: caps, path: path, clock: clock}
+	v := &volume{caps: caps, path: path, clock: clock, lease: leaseSize}
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
@@ -75,18 +86,30 @@ func (v *volume) reserve(limit int) (n, epoch int, err error) {
 		v.epoch++
 	}
 	if v.held == 0 {
-		next, got, err := v.caps.Lease(v.state, now, leaseSize)
+		next, got, err := v.caps.Lease(v.state, now, v.leaseLocked(now))
 		if err != nil {
 			return 0, 0, err
 		}
 		if err := v.store(next); err != nil {
 			return 0, 0, err
 		}
-		v.held, v.dayEnds = got, midnightAfter(now)
+		v.held, v.dayEnds, v.leased = got, midnightAfter(now), now
 	}
 	n = int(min(int64(limit), v.held))
 	v.held -= int64(n)
 	return n, v.epoch, nil
+}
+
+// leaseLocked is how much to carve now, by how long the lease before lasted.
+func (v *volume) leaseLocked(now time.Time) int64 {
+	switch lasted := now.Sub(v.leased); {
+	case v.leased.IsZero():
+	case lasted < leaseShort:
+		v.lease = min(2*v.lease, maxLease)
+	case lasted > leaseLong:
+		v.lease = max(v.lease/2, leaseSize)
+	}
+	return max(leaseSize, min(v.lease, v.caps.Room(v.state.At(now), now)/leaseShare))
 }
 
 // midnightAfter is the start of the next day on t's own calendar, also where that is not 24 hours away.

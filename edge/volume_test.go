@@ -143,3 +143,51 @@ func TestNothingFlowsWhenTheCountCannotBeWritten(t *testing.T) {
 		t.Errorf("reserved %d bytes that no disk remembers", n)
 	}
 }
+
+// A lease is a write to disk: there are few on a fast line, and small ones again when it has become slow.
+func TestLeaseFollowsTheRate(t *testing.T) {
+	now := noon
+	v := mustVolume(t, t.TempDir(), policy.Caps{Month: 1e12}, func() time.Time { return now })
+	leases := func(total int, each time.Duration) (n int) {
+		const piece = 1 << 20
+		for moved := 0; moved < total; moved += piece {
+			before := v.state.DayUsed
+			for left := piece; left > 0; {
+				got, _, err := v.reserve(left)
+				if err != nil {
+					t.Fatal(err)
+				}
+				left -= got
+			}
+			if now = now.Add(each); v.state.DayUsed != before {
+				n++
+			}
+		}
+		return n
+	}
+	if n := leases(1<<30, 8*time.Millisecond); n > 24 { // a gigabit
+		t.Errorf("1 GiB in 8 s took %d leases, want few", n)
+	}
+	leases(1<<30, 80*time.Millisecond) // 100 Mbit/s
+	if v.lease > 8*leaseSize {
+		t.Errorf("at 100 Mbit/s a lease is %d bytes, want a few seconds' worth", v.lease)
+	}
+	leases(256<<20, time.Second)
+	if v.lease != leaseSize {
+		t.Errorf("on a slow line a lease is %d bytes, want %d", v.lease, leaseSize)
+	}
+}
+
+// Near the end of a cap a lease is a small part of what is left: a crash must not cost the owner's buyers the rest.
+func TestLeaseIsAPartOfTheRoom(t *testing.T) {
+	v := mustVolume(t, t.TempDir(), policy.Caps{Day: 1 << 30}, fixed(noon)) // a clock that stands: every lease is short
+	for range 40 {
+		v.held = 0
+		if _, _, err := v.reserve(1); err != nil {
+			t.Fatal(err)
+		}
+		if v.held > 1<<30/leaseShare {
+			t.Fatalf("a lease of %d bytes was taken from a cap of 1 GiB", v.held)
+		}
+	}
+}
