@@ -1,8 +1,15 @@
 package wire
 
-// StatusPaused is the bit of Status.Flags that is set while the owner has paused
-// the edge: it refuses every new stream.
-const StatusPaused uint8 = 1
+// The bits of Status.Flags.
+const (
+	// StatusPaused is set while the owner has paused the edge: it refuses every new
+	// stream.
+	StatusPaused uint8 = 1
+	// StatusRolling is set when a new session of the edge is about to come: this one
+	// is to be kept until the channel of the new one is open. The edge then says Bye
+	// here.
+	StatusRolling uint8 = 2
+)
 
 // Status tells the relay what the owner's rules allow now. An edge sends it on
 // every change and every 30 s.
