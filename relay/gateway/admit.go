@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"sward/internal/wire"
 	"sward/policy"
@@ -49,6 +51,29 @@ func (g *Gateway) admit(target policy.Target) error {
 		return g.cfg.Gate.Check(addr)
 	}
 	return nil
+}
+
+// identify finds out who asks with an HTTP header, and for which exit.
+func (g *Gateway) identify(ctx context.Context, h http.Header, from netip.Addr) (Account, Exit, error) {
+	user, pass, err := credential(h)
+	if err != nil {
+		return nil, Exit{}, err
+	}
+	return g.welcome(ctx, user, pass, from)
+}
+
+// welcome is identify for a user name and a password. A login that cannot be read costs nobody a question.
+func (g *Gateway) welcome(ctx context.Context, user, pass string, from netip.Addr) (Account, Exit, error) {
+	l, err := parseLogin(user, pass)
+	if err != nil {
+		return nil, Exit{}, err
+	}
+	who, err := g.authorise(ctx, l.Name, l.Key, from)
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Code == wire.AuthFailed && strings.Contains(l.Name, "-") {
+		// A mistyped parameter is read as a piece of the name when no other stands before it.
+		err = wire.Errorf(e.Code, "%s; the name is all that stands before the first known parameter", e.Detail)
+	}
+	return who, l.Exit, err
 }
 
 // credential reads the name and key of Proxy-Authorization, scheme Basic (RFC 7617).

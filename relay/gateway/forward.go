@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -49,17 +51,18 @@ func (g *Gateway) roundTrip(r *http.Request, _ *goproxy.ProxyCtx) (*http.Respons
 	if err != nil {
 		e := targetFault(err)
 		if x.upload != nil && x.upload.broken.Load() {
-			e = wire.Errorf(wire.BadRequest, "the request's body broke off")
+			e = wire.Errorf(wire.BadRequest, "the request's body broke off or came too slowly")
 		}
 		g.note(e, err)
 		resp = refusalResponse(e)
-		resp.Header.Del(headerBillable) // what the target was sent is counted
 	} else {
 		stripResponse(resp.Header)
+		// The last member of the list is ours, whatever a target has said in our name (RFC 9209 §2).
+		resp.Header.Add(headerStatus, fmt.Sprintf("sward; received-status=%d", resp.StatusCode))
 		x.body = &body{ReadCloser: resp.Body}
 		resp.Body = x.body
 	}
-	resp.Header.Set(headerEdge, x.conn.Exit().Edge)
+	announce(resp.Header, x.conn.Exit(), nil) // a refusal too: what the target was sent is paid
 	if len(r.TransferEncoding) > 0 {
 		resp.Header.Set("Connection", "close") // see client.rest
 	}
@@ -77,8 +80,8 @@ func targetFault(err error) *wire.Error {
 	return &wire.Error{Code: wire.TargetClosed}
 }
 
-// Fields that end at a proxy (RFC 9110 §7.6.1) are removed in both directions, and with them every Upgrade: a request
-// for HTTP/2 in clear text or for WebSocket is answered as if it had not asked, as §7.8 allows. Both work with CONNECT.
+// Fields that end at a proxy (RFC 9110 §7.6.1) are removed in both directions. A request with Upgrade does not come this
+// far; what a target offers by it is not for the partner.
 var hopFields = []string{
 	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
 	"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
@@ -109,9 +112,14 @@ func stripRequest(r *http.Request) {
 
 func stripResponse(h http.Header) {
 	stripHops(h)
-	for _, name := range []string{headerEdge, headerError, headerBillable} {
-		h.Del(name) // only the door says these
+	for name := range h {
+		if strings.HasPrefix(http.CanonicalHeaderKey(name), "Sward-") {
+			delete(h, name) // only the door says these
+		}
 	}
+	h[headerStatus] = slices.DeleteFunc(h[headerStatus], func(list string) bool {
+		return strings.Contains(strings.ToLower(list), "sward") // nobody else speaks in our name
+	})
 }
 
 func stripHops(h http.Header) {
@@ -125,19 +133,33 @@ func stripHops(h http.Header) {
 	}
 }
 
+const (
+	// minRate is how fast a request's body must come, in bytes a second, once uploadGrace has been waited for it in all: a
+	// body that drips holds an edge's stream and a place at the door for as long as it likes.
+	minRate     = 256
+	uploadGrace = 30 * time.Second
+)
+
 // upload is a request's body with a deadline for every read: net/http cannot give up a request while one is under way,
 // and to close a body is to read what is left of it.
 type upload struct {
 	io.ReadCloser
 	client *client
 	over   atomic.Bool // read to its end, or broken
-	broken atomic.Bool // malformed, or no bytes came
+	broken atomic.Bool // malformed, or too slow
+
+	// Of the reader, whose calls follow each other.
+	came   int64         // bytes
+	waited time.Duration // for them; the time that the target takes is not the client's
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	// Before the target's silence is noticed and blamed. On a closed connection this fails as the read will.
-	u.client.SetReadDeadline(time.Now().Add(u.client.idleTime / 2)) //nolint:errcheck // see above
+	start := time.Now()
+	slowest := uploadGrace + time.Duration(u.came)*time.Second/minRate - u.waited
+	u.client.SetReadDeadline(start.Add(min(u.client.idleTime/2, slowest))) //nolint:errcheck // see above
 	n, err := u.ReadCloser.Read(p)
+	u.came, u.waited = u.came+int64(n), u.waited+time.Since(start)
 	if !errors.Is(err, os.ErrDeadlineExceeded) { // which would only be waited for again
 		u.client.SetReadDeadline(time.Time{}) //nolint:errcheck // see above
 	}

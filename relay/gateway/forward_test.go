@@ -14,7 +14,7 @@ import (
 	"sward/internal/wire"
 )
 
-// C12, C14, C22: the site sees what the partner wants it to see, and nothing of the way.
+// C12, C14: the site sees what the partner wants it to see, and nothing of the way.
 func TestSiteSeesNothingOfTheWay(t *testing.T) {
 	seen := make(chan http.Header, 1)
 	d := openDoor(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -22,8 +22,8 @@ func TestSiteSeesNothingOfTheWay(t *testing.T) {
 		seen <- r.Header
 	}))
 	_, r := d.raw(t, get(host, strings.TrimSuffix(basic, "\r\n"),
-		"Proxy-Connection: keep-alive", "Connection: keep-alive, X-Private, Upgrade, HTTP2-Settings", "X-Private: 1",
-		"Keep-Alive: timeout=5", "TE: trailers", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk",
+		"Proxy-Connection: keep-alive", "Connection: keep-alive, X-Private, HTTP2-Settings", "X-Private: 1",
+		"Keep-Alive: timeout=5", "TE: trailers", "HTTP2-Settings: AAMAAABk",
 		"Via: 1.1 office", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https", "X-Real-IP: 203.0.113.9",
 		"Forwarded: for=203.0.113.9", "X-Edge-Id: 12D3", "x-edge-trace: 1", "Sward-Edge: 12D3", "Proxy-Trace: 1",
 		"Accept-Encoding: br", "Authorization: Bearer T", "Cookie: a=b", "X-Mine: 2"))
@@ -40,7 +40,8 @@ func TestSiteSeesNothingOfTheWay(t *testing.T) {
 }
 
 func TestPartnerSeesTheResponseAndNothingOfTheHop(t *testing.T) {
-	d := openDoor(t, answerRaw("HTTP/1.1 418 I'm a teapot\r\nSward-Error: paused\r\nSward-Edge: forged\r\nSward-Billable: ?1\r\n"+
+	d := openDoor(t, answerRaw("HTTP/1.1 418 I'm a teapot\r\nSward-Error: paused\r\nSward-Edge: forged\r\nSward-Billable: ?0\r\n"+
+		"sward-balance: 0\r\nSWARD-FAULT: relay\r\nProxy-Status: cdn; received-status=418\r\nProxy-Status: Sward; error=dns_error\r\n"+
 		"Proxy-Authenticate: Basic realm=phish\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\n"+
 		"X-Mine: 2\r\nContent-Encoding: br\r\nContent-Length: 15\r\n\r\nshort and stout"))
 	_, r := d.raw(t, get(host, strings.TrimSuffix(basic, "\r\n")))
@@ -50,7 +51,8 @@ func TestPartnerSeesTheResponseAndNothingOfTheHop(t *testing.T) {
 	}
 	resp.Header.Del("Date")
 	want := http.Header{
-		"Content-Encoding": {"br"}, "Content-Length": {"15"}, "Sward-Edge": {exit}, "X-Mine": {"2"},
+		"Content-Encoding": {"br"}, "Content-Length": {"15"}, "Sward-Edge": {exit}, "Sward-Billable": {"?1"}, "X-Mine": {"2"},
+		"Proxy-Status": {"cdn; received-status=418", "sward; received-status=418"},
 	}
 	if diff := cmp.Diff(want, resp.Header); diff != "" {
 		t.Errorf("header (-want +got):\n%s", diff)

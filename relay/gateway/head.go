@@ -54,7 +54,11 @@ func checkHead(head []byte) (int64, *wire.Error) {
 			return 0, err
 		}
 	}
-	return f.bodyLength(connect, oldest)
+	length, err := f.bodyLength(connect, oldest)
+	if err == nil && f.upgrade && !connect {
+		return 0, wire.Errorf(wire.UpgradeDenied, "WebSocket and HTTP/2 need CONNECT; without Upgrade the request is carried")
+	}
+	return length, err
 }
 
 // parseRequestLine splits a request line of HTTP/1.1 or 1.0 (RFC 9112 §3): single spaces, nothing else between.
@@ -114,7 +118,7 @@ func withPort(authority string) string {
 // fields is what the door must know of a header section before it lets it in.
 type fields struct {
 	hosts, lengths, codings []string
-	credential              bool
+	credential, upgrade     bool
 }
 
 // parseFields reads a header section without its last empty line (RFC 9112 §5).
@@ -142,6 +146,8 @@ func parseFields(section string) (fields, *wire.Error) {
 			f.codings = append(f.codings, value)
 		case "proxy-authorization":
 			f.credential = true
+		case "upgrade": // RFC 9110 §7.8 lets us pass over it, but who waits for the answer would not know
+			f.upgrade = true
 		}
 	}
 	return f, nil

@@ -17,10 +17,11 @@ import (
 
 // Headers of the door's own answers. They are never passed on from a target.
 const (
-	headerEdge     = "Sward-Edge"     // the exit of an answered request
 	headerError    = "Sward-Error"    // the name of the code
-	headerBillable = "Sward-Billable" // ?0: a refusal costs nothing (RFC 9651 boolean)
+	headerFault    = "Sward-Fault"    // who can mend it
+	headerBillable = "Sward-Billable" // ?0: this costs nothing, ?1: what moves is paid (RFC 9651 boolean)
 	headerStatus   = "Proxy-Status"   // RFC 9209
+	headerRetry    = "Retry-After"
 )
 
 // turnAwayTime is how long a client may take to receive that the door is full.
@@ -65,22 +66,27 @@ func (g *Gateway) refuse(w http.ResponseWriter, err error) {
 	io.Copy(w, answer.Body) //nolint:errcheck // fails when the partner has gone
 }
 
-// refusalResponse is e in HTTP: a status, headers for programs and a sentence for people. It repeats nothing that the
-// partner sent but the host, which policy may name.
+// refusalResponse is e in HTTP: a status, headers for programs and sentences for people. It repeats nothing that the
+// partner sent but the host, which policy may name, and an unknown parameter's name.
 func refusalResponse(e *wire.Error) *http.Response {
 	h := http.Header{}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set(headerError, e.Code.Name())
+	h.Set(headerFault, string(e.Code.Owner()))
 	h.Set(headerBillable, "?0")
 	h.Set(headerStatus, fmt.Sprintf("sward; error=%s; details=%s", e.Code.ProxyError(), sfString(e.Error())))
 	if e.Code.HTTPStatus() == http.StatusProxyAuthRequired {
 		h.Set("Proxy-Authenticate", `Basic realm="sward", charset="UTF-8"`)
 	}
+	if wait := e.Retry(); wait > 0 {
+		h.Set(headerRetry, strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	}
 	body := fmt.Sprintf("%s: %s.\n", e.Code.Name(), e.Code.Meaning())
 	if e.Detail != "" {
 		body += printable(e.Detail) + "\n"
 	}
+	body += "What to do: " + e.Code.Advice() + ".\n"
 	return &http.Response{
 		StatusCode: e.Code.HTTPStatus(), ProtoMajor: 1, ProtoMinor: 1, Header: h,
 		ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body)),

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -51,10 +53,17 @@ func checkRefusal(t *testing.T, code wire.Code, resp *http.Response, body string
 	}
 	billable := "?0"
 	if resp.Header.Get("Sward-Edge") != "" {
-		billable = "" // bytes went out before it failed
+		billable = "?1" // bytes went out before it failed
+		if !code.Midway() {
+			t.Errorf("%s came after bytes had moved, which its table denies", code)
+		}
+	}
+	retry := ""
+	if d := code.Retry(); d > 0 {
+		retry = strconv.Itoa(int(d / time.Second))
 	}
 	for name, want := range map[string]string{
-		"Sward-Error": code.Name(), "Sward-Billable": billable, "Content-Type": "text/plain; charset=utf-8",
+		"Sward-Error": code.Name(), "Sward-Fault": string(code.Owner()), "Sward-Billable": billable, "Retry-After": retry, "Content-Type": "text/plain; charset=utf-8",
 	} {
 		if got := resp.Header.Get(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -65,6 +74,24 @@ func checkRefusal(t *testing.T, code wire.Code, resp *http.Response, body string
 	}
 	if challenged := resp.Header.Get("Proxy-Authenticate") != ""; challenged != (resp.StatusCode == 407) {
 		t.Errorf("Proxy-Authenticate: got %v with status %d", challenged, resp.StatusCode)
+	}
+}
+
+// A wait that is known better than by the code is told in whole seconds, never too few.
+func TestRetryAfterIsRoundedUp(t *testing.T) {
+	for after, want := range map[time.Duration]string{
+		0: "60", time.Millisecond: "1", time.Second: "1", 1001 * time.Millisecond: "2", time.Hour: "3600",
+	} {
+		resp := refusalResponse(&wire.Error{Code: wire.TooManyAttempts, After: after})
+		if got := resp.Header.Get("Retry-After"); got != want {
+			t.Errorf("after %v: got %q, want %q", after, got, want)
+		}
+		resp.Body.Close()
+	}
+	resp := refusalResponse(&wire.Error{Code: wire.PortMail})
+	defer resp.Body.Close()
+	if got, ok := resp.Header["Retry-After"]; ok {
+		t.Errorf("port_mail: got Retry-After %q, want none", got)
 	}
 }
 
@@ -228,7 +255,7 @@ func TestHostileDetailStaysInItsPlace(t *testing.T) {
 		t.Errorf("Proxy-Status: got %s, want it to begin with %s and to be cut", got, want)
 	}
 	body, _ := io.ReadAll(resp.Body)
-	if strings.Count(string(body), "\n") != 2 {
-		t.Errorf("body: got %q, want two lines", body)
+	if strings.Count(string(body), "\n") != 3 {
+		t.Errorf("body: got %q, want three lines", body)
 	}
 }

@@ -40,12 +40,12 @@ var errNotSOCKS = errors.New("not SOCKS5")
 func (g *Gateway) serveSOCKS(ctx context.Context, c *client) {
 	c.becomeTunnel(nil)
 	c.SetDeadline(time.Now().Add(g.cfg.HeaderTime)) //nolint:errcheck // of the whole handshake: a closed one fails there
-	who, err := g.login(ctx, c)
+	who, exit, err := g.login(ctx, c)
 	if err != nil {
 		c.linger()
 		return
 	}
-	conn, err := g.openSOCKS(ctx, c, who)
+	conn, err := g.openSOCKS(ctx, c, who, exit)
 	if errors.Is(err, errNotSOCKS) {
 		return
 	}
@@ -60,44 +60,45 @@ func (g *Gateway) serveSOCKS(ctx context.Context, c *client) {
 	g.join(ctx, c, conn, string(socksReply(wire.OK)))
 }
 
-// login greets the client and finds its account.
-func (g *Gateway) login(ctx context.Context, c *client) (Account, error) {
+// login greets the client and finds its account, and the exit that it asks for. RFC 1929 has one byte for what is wrong
+// with a login; ours tells by it what the code's reply would be: 1 a parameter that cannot be read, 2 a wrong key.
+func (g *Gateway) login(ctx context.Context, c *client) (Account, Exit, error) {
 	methods, err := readMethods(c)
 	if err != nil {
-		return nil, err
+		return nil, Exit{}, err
 	}
 	if bytes.IndexByte(methods, socksUserPass) < 0 {
 		e := wire.Errorf(wire.AuthRequired, "user name and password are not offered")
 		g.note(e, e)
 		c.Write([]byte{socksVersion, socksNoMethod}) //nolint:errcheck // the partner has gone
-		return nil, e
+		return nil, Exit{}, e
 	}
 	if _, err := c.Write([]byte{socksVersion, socksUserPass}); err != nil {
-		return nil, err
+		return nil, Exit{}, err
 	}
-	name, key, err := readLogin(c)
+	user, pass, err := readLogin(c)
 	if err != nil {
-		return nil, err
+		return nil, Exit{}, err
 	}
-	who, err := g.authorise(ctx, name, key, c.from())
+	who, exit, err := g.welcome(ctx, user, pass, c.from())
 	if err != nil {
 		e := refusal(err)
 		g.note(e, err)
 		c.Write([]byte{socksLogin, e.Code.SOCKS()}) //nolint:errcheck // the partner has gone
-		return nil, e
+		return nil, Exit{}, e
 	}
 	_, err = c.Write([]byte{socksLogin, socksWelcome})
-	return who, err
+	return who, exit, err
 }
 
 // openSOCKS reads the request and connects for it.
-func (g *Gateway) openSOCKS(ctx context.Context, c *client, who Account) (Conn, error) {
+func (g *Gateway) openSOCKS(ctx context.Context, c *client, who Account, exit Exit) (Conn, error) {
 	target, err := readRequest(c)
 	if err != nil {
 		return nil, err
 	}
 	c.clearDeadlines()
-	return g.dial(ctx, who, target, Exit{})
+	return g.dial(ctx, who, target, exit)
 }
 
 // socksReply answers a request. The bound address is left out, as the address of a home is nobody's business.
