@@ -43,7 +43,7 @@ func inWorld(t *testing.T, f func(t *testing.T, w world)) {
 
 func (w world) dial(t *testing.T) func(context.Context) (*Session, wire.Welcome, error) {
 	return func(ctx context.Context) (*Session, wire.Welcome, error) {
-		return Dial(ctx, edgeConfig(t), w.edge, w.relay.LocalAddr().String(), testKey(t, 'r').ID(), hello())
+		return Dial(ctx, edgeConfigOver(t, QUIC), w.edge, w.relay.LocalAddr().String(), testKey(t, 'r').ID(), hello())
 	}
 }
 
@@ -204,7 +204,12 @@ func TestListenerGivesUpOnSilentDialer(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		s, err := connect(context.Background(), edgeConfig(t).withDefaults(), w.edge, w.relay.LocalAddr().String(), testKey(t, 'r').ID())
+		d, err := NewDialer(edgeConfigOver(t, QUIC), w.edge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		s, err := d.connect(context.Background(), w.relay.LocalAddr().String(), testKey(t, 'r').ID())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
-
-	"github.com/apernet/quic-go"
 
 	"sward/internal/wire"
 )
@@ -64,37 +63,49 @@ func (s *Session) Control(ctx context.Context) (wire.Type, []byte, error) {
 	case errors.Is(err, wire.ErrFrameTooLarge), errors.Is(err, io.ErrUnexpectedEOF):
 		return 0, nil, s.broken(err)
 	}
-	if _, reset := errors.AsType[*quic.StreamError](err); reset {
+	if _, reset := errors.AsType[*cutError](err); reset {
 		return 0, nil, s.broken(wire.Errorf(wire.ProtocolError, "control stream was reset"))
 	}
 	return 0, nil, s.ended(err)
 }
 
-// readControl reads one frame or none: it looks at the head and at the body
-// before it takes them, so that a context that ends in between loses nothing.
+// readControl reads one frame. What has come of one when the context ends is kept
+// for the next call.
 func (s *Session) readControl(ctx context.Context) (wire.Type, []byte, error) {
 	defer until(ctx, s.control.SetReadDeadline)()
-	var head [frameHead]byte
-	if n, err := s.control.Peek(head[:]); err != nil {
-		return 0, nil, cutOff(n, err)
+	if err := s.fill(ctx, frameHead); err != nil {
+		return 0, nil, err
 	}
-	length := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
+	length := int(s.partial[1])<<16 | int(s.partial[2])<<8 | int(s.partial[3])
 	if length > wire.MaxFrame {
 		return 0, nil, wire.ErrFrameTooLarge
 	}
-	frame := make([]byte, frameHead+length)
-	if n, err := s.control.Peek(frame); err != nil {
-		return 0, nil, cutOff(n, err)
+	if err := s.fill(ctx, frameHead+length); err != nil {
+		return 0, nil, err
 	}
-	return wire.ReadFrame(s.control, frame) // all there: it does not wait
+	frame := s.partial
+	s.partial = nil
+	return wire.Type(frame[0]), frame[frameHead:], nil
 }
 
-// cutOff tells an end between two frames from one inside a frame.
-func cutOff(seen int, err error) error {
-	if errors.Is(err, io.EOF) && seen > 0 {
-		return io.ErrUnexpectedEOF
+// fill reads until partial has so many bytes.
+func (s *Session) fill(ctx context.Context, size int) error {
+	s.partial = slices.Grow(s.partial, max(size-len(s.partial), 0))
+	for len(s.partial) < size {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := s.control.Read(s.partial[len(s.partial):size])
+		s.partial = s.partial[:len(s.partial)+n]
+		switch {
+		case len(s.partial) == size:
+		case errors.Is(err, io.EOF) && len(s.partial) > 0:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // broken closes a session whose peer broke the protocol.

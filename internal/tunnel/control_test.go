@@ -11,8 +11,10 @@ import (
 	"sward/internal/wire"
 )
 
-func TestControlFramesTravelBothWays(t *testing.T) {
-	edge, relay := pair(t)
+func TestControlFramesTravelBothWays(t *testing.T) { overEach(t, checkControlFramesTravelBothWays) }
+
+func checkControlFramesTravelBothWays(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	status := wire.Status{Room: 5, Apps: wire.AppsOf(wire.AppCrawl)}
 	done := wire.Done{Stream: 4, Bytes: 9}
 	if err := errors.Join(edge.Send(status), relay.Send(done)); err != nil {
@@ -28,8 +30,10 @@ func TestControlFramesTravelBothWays(t *testing.T) {
 	}
 }
 
-func TestControlHandsOutUnknownFrames(t *testing.T) {
-	edge, relay := pair(t)
+func TestControlHandsOutUnknownFrames(t *testing.T) { overEach(t, checkControlHandsOutUnknownFrames) }
+
+func checkControlHandsOutUnknownFrames(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	if err := wire.WriteFrame(edge.control, 0x7f, []byte("from a later version")); err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +47,10 @@ func TestControlHandsOutUnknownFrames(t *testing.T) {
 }
 
 func TestMalformedControlClosesTheSession(t *testing.T) {
+	overEach(t, checkMalformedControlClosesTheSession)
+}
+
+func checkMalformedControlClosesTheSession(t *testing.T, via Carrier) {
 	for name, c := range map[string]struct {
 		sent []byte
 		end  bool
@@ -55,10 +63,10 @@ func TestMalformedControlClosesTheSession(t *testing.T) {
 		"oversized unknown one": {sent: []byte{0x7f, 0xff, 0xff, 0xff}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			edge, relay := pair(t)
+			edge, relay := pair(t, via)
 			edge.control.Write(c.sent)
 			if c.end {
-				edge.control.Close()
+				edge.control.CloseWrite()
 			}
 			if ty, _, err := relay.Control(soon(t)); wire.CodeOf(err) != wire.ProtocolError {
 				t.Errorf("got %v, %v, want protocol_error", ty, err)
@@ -74,14 +82,16 @@ func TestMalformedControlClosesTheSession(t *testing.T) {
 	}
 }
 
-func TestHelloMustComeFirst(t *testing.T) {
+func TestHelloMustComeFirst(t *testing.T) { overEach(t, checkHelloMustComeFirst) }
+
+func checkHelloMustComeFirst(t *testing.T, via Carrier) {
 	l := listen(t, relayConfig(t))
-	s, err := connect(soon(t), edgeConfig(t).withDefaults(), nil, l.Addr().String(), testKey(t, 'r').ID())
+	s, err := dialer(t, edgeConfigOver(t, via)).connect(soon(t), l.Addr().String(), testKey(t, 'r').ID())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.end(wire.OK, "")
-	if s.control, err = s.conn.OpenStream(); err != nil {
+	if s.control, err = s.conn.open(); err != nil {
 		t.Fatal(err)
 	}
 	s.Send(wire.Status{})
@@ -92,8 +102,10 @@ func TestHelloMustComeFirst(t *testing.T) {
 }
 
 // The frame is in pieces, and the reader's context ends between them.
-func TestControlGoesOnAfterItsContext(t *testing.T) {
-	edge, relay := pair(t)
+func TestControlGoesOnAfterItsContext(t *testing.T) { overEach(t, checkControlGoesOnAfterItsContext) }
+
+func checkControlGoesOnAfterItsContext(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	var frame bytes.Buffer
 	wire.Write(&frame, wire.Status{Room: 5})
 	for _, piece := range [][]byte{frame.Bytes()[:2], frame.Bytes()[2:9], nil} {
@@ -111,8 +123,10 @@ func TestControlGoesOnAfterItsContext(t *testing.T) {
 	}
 }
 
-func TestLargestControlFrame(t *testing.T) {
-	edge, relay := pair(t)
+func TestLargestControlFrame(t *testing.T) { overEach(t, checkLargestControlFrame) }
+
+func checkLargestControlFrame(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	body := bytes.Repeat([]byte("0123456789abcde"), wire.MaxFrame/15)
 	go wire.WriteFrame(edge.control, 0x7f, body)
 	if ty, got, err := relay.Control(soon(t)); ty != 0x7f || !bytes.Equal(got, body) || err != nil {
@@ -120,8 +134,10 @@ func TestLargestControlFrame(t *testing.T) {
 	}
 }
 
-func TestSendBeyondLimitsHarmsNothing(t *testing.T) {
-	edge, relay := pair(t)
+func TestSendBeyondLimitsHarmsNothing(t *testing.T) { overEach(t, checkSendBeyondLimitsHarmsNothing) }
+
+func checkSendBeyondLimitsHarmsNothing(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	if err := edge.Send(wire.Bye{Detail: string(make([]byte, wire.MaxDetail+1))}); !errors.Is(err, wire.ErrBounds) {
 		t.Errorf("got %v, want ErrBounds", err)
 	}
@@ -131,8 +147,10 @@ func TestSendBeyondLimitsHarmsNothing(t *testing.T) {
 	}
 }
 
-func TestDrainFinishesOpenStreams(t *testing.T) {
-	edge, relay := pair(t)
+func TestDrainFinishesOpenStreams(t *testing.T) { overEach(t, checkDrainFinishesOpenStreams) }
+
+func checkDrainFinishesOpenStreams(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	near, far := stream(t, relay, edge)
 	if err := edge.Drain(wire.Draining, "good night"); err != nil {
 		t.Fatal(err)
@@ -191,8 +209,10 @@ func TestDrainFinishesOpenStreams(t *testing.T) {
 	<-relay.Done()
 }
 
-func TestWaitEndsWithTheSession(t *testing.T) {
-	edge, relay := pair(t)
+func TestWaitEndsWithTheSession(t *testing.T) { overEach(t, checkWaitEndsWithTheSession) }
+
+func checkWaitEndsWithTheSession(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	go relay.Close(wire.NoConsent, "the terms have changed")
 	if err := edge.Wait(soon(t)); wire.CodeOf(err) != wire.NoConsent {
 		t.Errorf("got %v, want no_consent", err)
@@ -202,14 +222,16 @@ func TestWaitEndsWithTheSession(t *testing.T) {
 	}
 }
 
-func TestListenerCloseEndsSessions(t *testing.T) {
+func TestListenerCloseEndsSessions(t *testing.T) { overEach(t, checkListenerCloseEndsSessions) }
+
+func checkListenerCloseEndsSessions(t *testing.T, via Carrier) {
 	l := listen(t, relayConfig(t))
 	go func() {
 		if s, _, err := l.Accept(soon(t)); err == nil {
 			s.Send(wire.Welcome{Version: wire.Version})
 		}
 	}()
-	edge, _, err := Dial(soon(t), edgeConfig(t), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
+	edge, _, err := Dial(soon(t), edgeConfigOver(t, via), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/apernet/quic-go"
@@ -15,19 +16,71 @@ import (
 	"sward/internal/wire"
 )
 
+const (
+	// quicLead is how long QUIC may try alone before TCP tries beside it. A lost
+	// first packet is sent again after 200 ms and then 400 ms, and a far relay is
+	// 300 ms away; an owner behind a firewall that drops UDP waits for this long,
+	// and one more second at most.
+	quicLead = 2 * time.Second
+	// shortLead is the lead after a session over TCP: UDP is probably still
+	// blocked, and where it is not, QUIC is the first to finish.
+	shortLead = 500 * time.Millisecond
+)
+
 // Dial opens a session with the relay that has the identity peer, at addr
-// ("host:port"), and introduces itself by hello, of which it fills in what is
-// empty: version, network, clock. If the relay refuses, the error is a
-// *wire.Error with its code; if somebody else answers, identity.ErrWrongPeer.
+// ("host:port", the same number for UDP and TCP), and introduces itself by hello,
+// of which it fills in what is empty: version, network, clock. If the relay
+// refuses, the error is a *wire.Error with its code; if somebody else answers,
+// identity.ErrWrongPeer.
 //
-// pc is the socket to use, which stays the caller's and carries one session at
-// a time; nil makes one that ends with the session.
+// pc is the socket to use for QUIC, which stays the caller's and carries one
+// session at a time; nil makes one that ends with the session.
 func Dial(ctx context.Context, cfg Config, pc net.PacketConn, addr string, peer identity.ID, hello wire.Hello) (*Session, wire.Welcome, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	d, err := NewDialer(cfg, pc)
+	if err != nil {
 		return nil, wire.Welcome{}, err
 	}
-	s, err := connect(ctx, cfg, pc, addr, peer)
+	s, w, err := d.Dial(ctx, addr, peer, hello)
+	if err != nil {
+		d.Close()
+		return nil, wire.Welcome{}, err
+	}
+	context.AfterFunc(s.conn.context(), d.Close)
+	return s, w, nil
+}
+
+// Dialer opens sessions with one relay, which may overlap. It remembers what got
+// through.
+type Dialer struct {
+	cfg    Config
+	shared *quic.Transport // on the caller's socket; nil: each session has a socket of its own
+	last   atomic.Uint32   // the Carrier of the latest session
+}
+
+// NewDialer checks cfg. All sessions use pc for QUIC, which stays the caller's;
+// with nil each has a socket of its own, which ends with it.
+func NewDialer(cfg Config, pc net.PacketConn) (*Dialer, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	d := &Dialer{cfg: cfg}
+	if pc != nil {
+		d.shared = cfg.newTransport(pc)
+	}
+	return d, nil
+}
+
+// Close gives the socket back. Sessions over QUIC on it end.
+func (d *Dialer) Close() {
+	if d.shared != nil {
+		d.shared.Close() //nolint:errcheck // the socket stays the caller's
+	}
+}
+
+// Dial opens a session, as the package's Dial does.
+func (d *Dialer) Dial(ctx context.Context, addr string, peer identity.ID, hello wire.Hello) (*Session, wire.Welcome, error) {
+	s, err := d.connect(ctx, addr, peer)
 	if err != nil {
 		return nil, wire.Welcome{}, fmt.Errorf("dial relay %s: %w", peer, err)
 	}
@@ -35,7 +88,7 @@ func Dial(ctx context.Context, cfg Config, pc net.PacketConn, addr string, peer 
 		hello.Version = wire.Version
 	}
 	if hello.Network == "" {
-		hello.Network = cfg.Network
+		hello.Network = d.cfg.Network
 	}
 	if hello.Clock == 0 {
 		hello.Clock = time.Now().UnixMilli()
@@ -45,39 +98,111 @@ func Dial(ctx context.Context, cfg Config, pc net.PacketConn, addr string, peer 
 		s.Close(wire.CodeOf(err), "")
 		return nil, wire.Welcome{}, fmt.Errorf("greet relay %s: %w", peer, err)
 	}
+	d.last.Store(uint32(s.Carrier()))
 	return s, w, nil
 }
 
-// connect tries the relay's addresses in turn.
-func connect(ctx context.Context, cfg Config, pc net.PacketConn, addr string, peer identity.ID) (*Session, error) {
+// dialled is what came of one carrier's attempt.
+type dialled struct {
+	conn    carrier
+	release func() // frees the carrier's socket once it has ended
+	err     error
+}
+
+// connect dials over QUIC and, when that fails or takes long, over TCP beside it.
+// The first to finish its handshake is the session; the other is dropped before
+// it has said a word, so that the relay sees one session.
+func (d *Dialer) connect(ctx context.Context, addr string, peer identity.ID) (*Session, error) {
 	addrs, err := resolve(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	own := pc == nil
-	if own {
-		if pc, err = net.ListenUDP("udp", nil); err != nil {
-			return nil, err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan dialled)
+	running := 0
+	start := func(attempt func(context.Context, []netip.AddrPort, identity.ID) dialled) {
+		running++
+		go func() { results <- attempt(ctx, addrs, peer) }()
+	}
+	var lead <-chan time.Time // until TCP begins; nil: it has, or never does
+	switch d.cfg.Carrier {
+	case QUIC:
+		start(d.overQUIC)
+	case TCP:
+		start(d.overTCP)
+	default:
+		start(d.overQUIC)
+		timer := time.NewTimer(d.lead())
+		defer timer.Stop()
+		lead = timer.C
+	}
+	var won *dialled
+	var failed []error
+	for running > 0 {
+		select {
+		case r := <-results:
+			running--
+			switch {
+			case r.err != nil && lead != nil:
+				lead = nil
+				start(d.overTCP)
+				failed = append(failed, r.err)
+			case r.err != nil:
+				failed = append(failed, r.err)
+			case won == nil:
+				won, lead = &r, nil
+				cancel()
+			default:
+				r.conn.end(wire.OK, "")
+				r.release()
+			}
+		case <-lead:
+			lead = nil
+			start(d.overTCP)
 		}
 	}
-	transport := &quic.Transport{Conn: pc, StatelessResetKey: cfg.resetKey()}
-	release := func() {
-		transport.Close()
-		if own {
+	if won == nil {
+		return nil, errors.Join(failed...)
+	}
+	return newSession(d.cfg, won.conn, peer, won.release), nil
+}
+
+// lead is how long QUIC may try alone.
+func (d *Dialer) lead() time.Duration {
+	if Carrier(d.last.Load()) == TCP {
+		return shortLead
+	}
+	return quicLead
+}
+
+func (d *Dialer) overQUIC(ctx context.Context, addrs []netip.AddrPort, peer identity.ID) dialled {
+	t, release := d.shared, func() {}
+	if t == nil {
+		pc, err := net.ListenUDP("udp", nil)
+		if err != nil {
+			return dialled{err: err}
+		}
+		t = d.cfg.newTransport(pc)
+		release = func() {
+			t.Close()
 			pc.Close()
 		}
 	}
-	var failed []error
-	for _, a := range addrs {
-		conn, err := transport.Dial(ctx, net.UDPAddrFromAddrPort(a), cfg.tls(identity.Only(peer)), quicConfig(cfg.Idle))
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		return newSession(cfg, conn, peer, release), nil
+	conn, err := dialQUIC(ctx, d.cfg, t, addrs, peer)
+	if err != nil {
+		release()
+		return dialled{err: err}
 	}
-	release()
-	return nil, errors.Join(failed...)
+	return dialled{conn: conn, release: release}
+}
+
+func (d *Dialer) overTCP(ctx context.Context, addrs []netip.AddrPort, peer identity.ID) dialled {
+	conn, err := dialTCP(ctx, d.cfg, addrs, peer)
+	if err != nil {
+		return dialled{err: fmt.Errorf("over TCP: %w", err)}
+	}
+	return dialled{conn: conn, release: func() { <-conn.link.closed }}
 }
 
 func resolve(ctx context.Context, addr string) ([]netip.AddrPort, error) {
@@ -105,7 +230,7 @@ func resolve(ctx context.Context, addr string) ([]netip.AddrPort, error) {
 func (s *Session) introduce(ctx context.Context, hello wire.Hello) (w wire.Welcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
-	if s.control, err = s.conn.OpenStream(); err != nil {
+	if s.control, err = s.conn.open(); err != nil {
 		return w, err
 	}
 	if err := s.Send(hello); err != nil {

@@ -2,10 +2,12 @@ package tunnel
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/apernet/quic-go"
 	"golang.org/x/time/rate"
@@ -15,8 +17,8 @@ import (
 )
 
 const (
-	// maxGreeting is how many connections may be between handshake and Accept.
-	// When all are taken quic-go queues 32 more and refuses the rest.
+	// maxGreeting is how many connections over QUIC may be between handshake and
+	// Accept. When all are taken quic-go queues 32 more and refuses the rest.
 	maxGreeting = 1024
 	// trustedHandshakes a second are begun for addresses that have not proved
 	// to be real, so that a session costs no extra round trip on a quiet day.
@@ -30,6 +32,7 @@ type Listener struct {
 	cfg       Config
 	transport *quic.Transport
 	quic      *quic.Listener
+	arrivals  *arrivals
 	greeted   chan greeting
 	closing   context.Context
 	close     context.CancelFunc
@@ -44,7 +47,7 @@ type greeting struct {
 	hello   wire.Hello
 }
 
-// Listen waits for dialers on pc, which stays the caller's.
+// Listen waits for dialers on pc, which stays the caller's, and on cfg.Listener.
 func Listen(cfg Config, pc net.PacketConn) (*Listener, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -52,21 +55,23 @@ func Listen(cfg Config, pc net.PacketConn) (*Listener, error) {
 	}
 	unproved := rate.NewLimiter(trustedHandshakes, trustedHandshakes)
 	l := &Listener{
-		cfg: cfg,
-		transport: &quic.Transport{
-			Conn:                pc,
-			StatelessResetKey:   cfg.resetKey(),
-			VerifySourceAddress: func(net.Addr) bool { return !unproved.Allow() },
-		},
-		greeted:  make(chan greeting), // handed over in person: a session in a queue would age
-		sessions: map[*Session]struct{}{},
+		cfg:       cfg,
+		transport: cfg.newTransport(pc),
+		arrivals:  newArrivals(),
+		greeted:   make(chan greeting), // handed over in person: a session in a queue would age
+		sessions:  map[*Session]struct{}{},
 	}
+	l.transport.VerifySourceAddress = func(from net.Addr) bool { return l.arrivals.crowded(from) || !unproved.Allow() }
+	l.transport.ConnContext = l.arrivals.quic
 	var err error
 	if l.quic, err = l.transport.Listen(cfg.tls(cfg.Peers), quicConfig(cfg.Idle)); err != nil {
 		return nil, fmt.Errorf("listen for tunnels: %w", err)
 	}
 	l.closing, l.close = context.WithCancel(context.Background())
 	l.wg.Go(l.receive)
+	if cfg.Listener != nil {
+		l.wg.Go(l.receiveTCP)
+	}
 	return l, nil
 }
 
@@ -93,6 +98,9 @@ func (l *Listener) Accept(ctx context.Context) (*Session, wire.Hello, error) {
 func (l *Listener) Close() error {
 	l.close()
 	l.quic.Close() // ends receive
+	if l.cfg.Listener != nil {
+		l.cfg.Listener.Close() // ends receiveTCP
+	}
 	l.mu.Lock()
 	for s := range l.sessions {
 		l.wg.Go(func() { s.end(wire.Draining, "the relay is stopping") })
@@ -112,19 +120,64 @@ func (l *Listener) receive() {
 		}
 		l.wg.Go(func() {
 			defer func() { <-slots }()
-			l.greet(conn)
+			defer l.arrivals.greeted(conn.Context())
+			l.greet(quicCarrier{conn}, func() {})
 		})
 	}
 }
 
-// greet takes a connection from its handshake to Accept.
-func (l *Listener) greet(conn *quic.Conn) {
-	peer, err := identity.PeerOf(conn.ConnectionState().TLS)
+// receiveTCP begins the handshakes of those who come over TCP.
+func (l *Listener) receiveTCP() {
+	const most = time.Second // between two tries, when there are no file descriptors left
+	tls := l.cfg.recordTLS(l.cfg.Peers)
+	for pause := time.Duration(0); ; {
+		conn, err := l.cfg.Listener.Accept()
+		switch {
+		case l.closing.Err() != nil:
+			if err == nil {
+				conn.Close()
+			}
+			return
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			pause = min(max(2*pause, 5*time.Millisecond), most)
+			sleep(l.closing, pause)
+			continue
+		}
+		pause = 0
+		leave, ok := l.arrivals.enter(conn.RemoteAddr())
+		if !ok {
+			conn.Close()
+			continue
+		}
+		l.wg.Go(func() {
+			defer leave()
+			l.shake(conn, tls)
+		})
+	}
+}
+
+// shake takes a connection over TCP through its handshake to greet.
+func (l *Listener) shake(conn net.Conn, config *tls.Config) {
+	ctx, cancel := context.WithTimeout(l.closing, handshakeTimeout)
+	defer cancel()
+	c, err := secure(ctx, l.cfg, tls.Server(conn, config), false)
 	if err != nil {
-		conn.CloseWithError(quic.ApplicationErrorCode(wire.ProtocolError), "no identity")
+		l.cfg.Log.Debug("handshake failed", "err", err)
 		return
 	}
-	s := newSession(l.cfg, conn, peer, func() {})
+	l.greet(c, func() { <-c.link.closed })
+}
+
+// greet takes a connection from its handshake to Accept.
+func (l *Listener) greet(conn carrier, release func()) {
+	peer, err := identity.PeerOf(conn.tls())
+	if err != nil {
+		conn.end(wire.ProtocolError, "no identity")
+		return
+	}
+	s := newSession(l.cfg, conn, peer, release)
 	if !l.keep(s) {
 		s.end(wire.Draining, "the relay is stopping")
 		return
@@ -160,7 +213,7 @@ func (l *Listener) keep(s *Session) bool {
 		return false
 	}
 	l.sessions[s] = struct{}{}
-	context.AfterFunc(s.conn.Context(), func() {
+	context.AfterFunc(s.conn.context(), func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.sessions, s)
@@ -182,7 +235,7 @@ func (l *Listener) admit(hello wire.Hello) error {
 func (s *Session) hearHello(ctx context.Context) (hello wire.Hello, err error) {
 	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
-	if s.control, err = s.conn.AcceptStream(ctx); err != nil {
+	if s.control, err = s.conn.accept(ctx); err != nil {
 		return hello, err
 	}
 	t, body, err := s.Control(ctx)

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/apernet/quic-go"
-
 	"sward/internal/identity"
 	"sward/internal/wire"
 )
@@ -20,12 +18,15 @@ import (
 // Session is a line to one peer. Its methods may be called from any goroutine,
 // but for Control, which has one reader.
 type Session struct {
-	conn     *quic.Conn
-	control  *quic.Stream // set before the session is handed out
+	conn     carrier
+	control  line   // set before the session is handed out
+	partial  []byte // of a control frame that has not come whole
 	peer     identity.ID
 	edge     identity.ID // the peer, when it is an edge; named in errors
 	log      *slog.Logger
 	released chan struct{} // closed when the session has ended and its socket is free
+
+	turns *turns // of the streams' writes; nil where the carrier needs none
 
 	sendMu sync.Mutex // one control frame after another
 
@@ -35,7 +36,7 @@ type Session struct {
 	quiet    chan struct{} // closed when draining and open is 0
 }
 
-func newSession(cfg Config, conn *quic.Conn, peer identity.ID, release func()) *Session {
+func newSession(cfg Config, conn carrier, peer identity.ID, release func()) *Session {
 	s := &Session{
 		conn:     conn,
 		peer:     peer,
@@ -43,7 +44,10 @@ func newSession(cfg Config, conn *quic.Conn, peer identity.ID, release func()) *
 		released: make(chan struct{}),
 		quiet:    make(chan struct{}),
 	}
-	context.AfterFunc(conn.Context(), func() {
+	if conn.kind() == QUIC {
+		s.turns = new(turns)
+	}
+	context.AfterFunc(conn.context(), func() {
 		release()
 		close(s.released)
 	})
@@ -54,12 +58,15 @@ func newSession(cfg Config, conn *quic.Conn, peer identity.ID, release func()) *
 func (s *Session) Peer() identity.ID { return s.peer }
 
 // RemoteAddr is where the peer is.
-func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+func (s *Session) RemoteAddr() net.Addr { return s.conn.remoteAddr() }
+
+// Carrier is what the session runs over.
+func (s *Session) Carrier() Carrier { return s.conn.kind() }
 
 // Exporter derives 32 bytes that only the two ends of this session know
 // (RFC 8446 §7.5). What is signed over them belongs to this session alone.
 func (s *Session) Exporter(label string, context []byte) (key [32]byte, err error) {
-	state := s.conn.ConnectionState().TLS
+	state := s.conn.tls()
 	b, err := state.ExportKeyingMaterial(label, context, len(key))
 	if err != nil {
 		return key, fmt.Errorf("export keying material: %w", err)
@@ -67,8 +74,19 @@ func (s *Session) Exporter(label string, context []byte) (key [32]byte, err erro
 	return [32]byte(b), nil
 }
 
+// Received grows with everything that comes from the peer, whatever it is: one
+// whose count stands still has fallen silent.
+func (s *Session) Received() uint64 { return s.conn.received() }
+
+// Probe sends m and sees to it that a living peer is heard from within a round trip,
+// in Received, even if it has nothing to say to m.
+func (s *Session) Probe(m wire.Message) error {
+	s.conn.probe()
+	return s.Send(m)
+}
+
 // RTT is the smoothed round-trip time of the path.
-func (s *Session) RTT() time.Duration { return s.conn.ConnectionStats().SmoothedRTT }
+func (s *Session) RTT() time.Duration { return s.conn.rtt() }
 
 // Open opens a stream, sends the frames on it in one write (Open, for a hub
 // with Route before it) and waits for Opened: until ctx ends, at most 30 s. A
@@ -85,15 +103,15 @@ func (s *Session) Open(ctx context.Context, frames ...wire.Message) (*Stream, wi
 	if !s.enter() {
 		return nil, wire.Opened{}, s.errorf(wire.Draining, "the session takes no new streams")
 	}
-	raw, err := s.conn.OpenStream()
+	raw, err := s.conn.open()
 	if err != nil {
 		s.leave()
-		if _, full := errors.AsType[*quic.StreamLimitReachedError](err); full {
+		if errors.Is(err, errFull) {
 			return nil, wire.Opened{}, s.errorf(wire.StreamLimit, "")
 		}
 		return nil, wire.Opened{}, s.errorf(wire.EdgeGone, "")
 	}
-	st := &Stream{Stream: raw, session: s}
+	st := &Stream{line: raw, session: s}
 	opened, err := st.ask(ctx, first.Bytes())
 	if err != nil {
 		st.Cut(wire.CodeOf(err))
@@ -107,14 +125,14 @@ func (s *Session) Open(ctx context.Context, frames ...wire.Message) (*Stream, wi
 // are refused here and Accept waits on. The error is the context's, or Err.
 func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 	for {
-		raw, err := s.conn.AcceptStream(ctx)
+		raw, err := s.conn.accept(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
 			return nil, s.ended(err)
 		}
-		st := &Stream{Stream: raw, session: s}
+		st := &Stream{line: raw, session: s}
 		if s.enter() {
 			return st, nil
 		}
@@ -155,7 +173,7 @@ func (s *Session) Wait(ctx context.Context) error {
 // Refuse answers Hello with Bye, for this reason, and closes.
 func (s *Session) Refuse(code wire.Code, detail string) {
 	s.drain()
-	s.end(code, detail) // the reason travels in the QUIC close, which overtakes a frame
+	s.end(code, detail) // the reason travels in the connection's close, which overtakes a frame
 }
 
 // Close ends the session and all its streams, telling the peer why, and returns
@@ -164,7 +182,7 @@ func (s *Session) Refuse(code wire.Code, detail string) {
 func (s *Session) Close(code wire.Code, detail string) {
 	select {
 	case <-s.quiet:
-		s.control.Close() // the peer reads to the end, and closes
+		s.control.CloseWrite() //nolint:errcheck // the peer reads to the end, and closes
 		select {
 		case <-s.Done():
 		case <-time.After(lingerTimeout):
@@ -175,26 +193,26 @@ func (s *Session) Close(code wire.Code, detail string) {
 }
 
 func (s *Session) end(code wire.Code, detail string) {
-	s.conn.CloseWithError(quic.ApplicationErrorCode(code), clip(detail))
+	s.conn.end(code, clip(detail))
 	<-s.released
 }
 
 // Done is closed when the session has ended.
-func (s *Session) Done() <-chan struct{} { return s.conn.Context().Done() }
+func (s *Session) Done() <-chan struct{} { return s.conn.context().Done() }
 
 // Err is why the session ended: a *wire.Error with the code that was given, or
 // edge_gone when an edge went without a word. It is nil while the session lives.
 func (s *Session) Err() error {
-	if s.conn.Context().Err() == nil {
+	if s.conn.context().Err() == nil {
 		return nil
 	}
-	return s.ended(context.Cause(s.conn.Context()))
+	return s.ended(s.conn.why())
 }
 
 // ended puts the reason of a session's end into the protocol's words.
 func (s *Session) ended(err error) error {
-	if told, ok := errors.AsType[*quic.ApplicationError](err); ok {
-		return s.errorf(wire.Code(told.ErrorCode), "%s", clip(told.ErrorMessage))
+	if told, ok := errors.AsType[*lastWord](err); ok {
+		return s.errorf(told.code, "%s", clip(told.detail))
 	}
 	if !s.edge.IsZero() {
 		return s.errorf(wire.EdgeGone, "")

@@ -8,56 +8,55 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/apernet/quic-go"
-
 	"sward/internal/wire"
 )
 
 // Stream is one connection through the tunnel. It must be closed, cut or reset:
 // until then a drain waits for it.
 type Stream struct {
-	*quic.Stream
+	line
 	session *Session
+	turn    turn
 	left    atomic.Bool // counted out of the session
 }
 
 var _ net.Conn = (*Stream)(nil)
 
-// ID is the QUIC stream id, by which both ends name the stream in a Done frame.
-func (st *Stream) ID() uint64 { return uint64(st.StreamID()) }
+// ID is the carrier's number for the stream, the same at both ends, by which they
+// name it in a Done frame.
+func (st *Stream) ID() uint64 { return st.id() }
 
 // Session is the line that the stream is part of.
 func (st *Stream) Session() *Session { return st.session }
 
 // LocalAddr is that of the session.
-func (st *Stream) LocalAddr() net.Addr { return st.session.conn.LocalAddr() }
+func (st *Stream) LocalAddr() net.Addr { return st.session.conn.localAddr() }
 
 // RemoteAddr is that of the session.
-func (st *Stream) RemoteAddr() net.Addr { return st.session.conn.RemoteAddr() }
+func (st *Stream) RemoteAddr() net.Addr { return st.session.conn.remoteAddr() }
 
 // Read reads what the peer wrote. A peer that cut the stream with a code is a
 // *wire.Error.
 func (st *Stream) Read(p []byte) (int, error) {
-	n, err := st.Stream.Read(p)
+	n, err := st.line.Read(p)
 	return n, st.told(err)
 }
 
 // Write writes to the peer. A peer that cut the stream with a code is a
 // *wire.Error.
 func (st *Stream) Write(p []byte) (int, error) {
-	n, err := st.Stream.Write(p)
+	if q := st.session.turns; q != nil && len(p) > freeWrite {
+		q.take(&st.turn)
+		defer q.give(&st.turn)
+	}
+	n, err := st.line.Write(p)
 	return n, st.told(err)
 }
-
-// CloseWrite ends the direction to the peer, which reads what is under way and
-// then io.EOF.
-func (st *Stream) CloseWrite() error { return st.Stream.Close() }
 
 // Close ends the stream: the direction to the peer as CloseWrite does, and what
 // the peer still sends is not wanted any more.
 func (st *Stream) Close() error {
-	err := st.Stream.Close()
-	st.CancelRead(0)
+	err := st.line.close()
 	st.leave()
 	return err
 }
@@ -68,8 +67,7 @@ func (st *Stream) Reset() { st.Cut(wire.OK) }
 
 // Cut is a Reset with the reason: code reaches the peer's next read or write.
 func (st *Stream) Cut(code wire.Code) {
-	st.CancelRead(quic.StreamErrorCode(code))
-	st.CancelWrite(quic.StreamErrorCode(code))
+	st.line.cut(code)
 	st.leave()
 }
 
@@ -84,8 +82,8 @@ func (st *Stream) told(err error) error {
 	if err == nil {
 		return nil
 	}
-	if cut, ok := errors.AsType[*quic.StreamError](err); ok && cut.Remote && cut.ErrorCode != 0 {
-		return st.session.errorf(wire.Code(cut.ErrorCode), "")
+	if cut, ok := errors.AsType[*cutError](err); ok && cut.code != wire.OK {
+		return st.session.errorf(cut.code, "")
 	}
 	return err
 }

@@ -13,8 +13,10 @@ import (
 	"sward/internal/wire"
 )
 
-func TestManyStreamsEcho(t *testing.T) {
-	edge, relay := pair(t)
+func TestManyStreamsEcho(t *testing.T) { overEach(t, checkManyStreamsEcho) }
+
+func checkManyStreamsEcho(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	go echo(t.Context(), edge)
 	var wg sync.WaitGroup
 	for i := range 64 {
@@ -41,11 +43,13 @@ func TestManyStreamsEcho(t *testing.T) {
 	wg.Wait()
 }
 
-func TestBothSidesOpen(t *testing.T) {
-	edge, relay := pair(t)
+func TestBothSidesOpen(t *testing.T) { overEach(t, checkBothSidesOpen) }
+
+func checkBothSidesOpen(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	go echo(t.Context(), edge)
 	go echo(t.Context(), relay)
-	ids := map[uint64]bool{0: true} // the control stream
+	ids := map[uint64]bool{edge.control.id(): true}
 	for _, s := range []*Session{edge, relay} {
 		st, _, err := s.Open(soon(t), wire.Route{}, target())
 		if err != nil {
@@ -59,8 +63,10 @@ func TestBothSidesOpen(t *testing.T) {
 	}
 }
 
-func TestOpenReturnsTheRefusal(t *testing.T) {
-	edge, relay := pair(t)
+func TestOpenReturnsTheRefusal(t *testing.T) { overEach(t, checkOpenReturnsTheRefusal) }
+
+func checkOpenReturnsTheRefusal(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	answers := []wire.Opened{
 		{Code: wire.DestPrivate, Edge: wire.ID{7}, Detail: "10.0.0.1 is private"},
 		{Code: wire.CapDay},
@@ -93,8 +99,10 @@ func TestOpenReturnsTheRefusal(t *testing.T) {
 	}
 }
 
-func TestOpenWithoutAnswer(t *testing.T) {
-	edge, relay := pair(t)
+func TestOpenWithoutAnswer(t *testing.T) { overEach(t, checkOpenWithoutAnswer) }
+
+func checkOpenWithoutAnswer(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, _, err := relay.Open(short, target()); wire.CodeOf(err) != wire.EdgeTimeout {
@@ -131,7 +139,9 @@ func TestOpenWithoutAnswer(t *testing.T) {
 	}
 }
 
-func TestOpenHostileAnswers(t *testing.T) {
+func TestOpenHostileAnswers(t *testing.T) { overEach(t, checkOpenHostileAnswers) }
+
+func checkOpenHostileAnswers(t *testing.T, via Carrier) {
 	endless := bytes.Repeat([]byte{0x7f, 0, 0, 1, 'x'}, maxSkipped+1)
 	for name, c := range map[string]struct {
 		answer []byte
@@ -148,7 +158,7 @@ func TestOpenHostileAnswers(t *testing.T) {
 		"cut with a code":      {nil, func(st *Stream) { st.Cut(wire.OutOfHours) }, wire.OutOfHours},
 	} {
 		t.Run(name, func(t *testing.T) {
-			edge, relay := pair(t)
+			edge, relay := pair(t, via)
 			go func() {
 				st, err := edge.Accept(t.Context())
 				if err != nil {
@@ -180,20 +190,24 @@ func opened() []byte {
 	return b.Bytes()
 }
 
-func TestOpenRefusesWhatCannotBeSent(t *testing.T) {
-	_, relay := pair(t)
+func TestOpenRefusesWhatCannotBeSent(t *testing.T) { overEach(t, checkOpenRefusesWhatCannotBeSent) }
+
+func checkOpenRefusesWhatCannotBeSent(t *testing.T, via Carrier) {
+	_, relay := pair(t, via)
 	if _, _, err := relay.Open(soon(t), wire.Open{Host: string(make([]byte, wire.MaxHost+1))}); !errors.Is(err, wire.ErrBounds) {
 		t.Errorf("got %v, want ErrBounds", err)
 	}
 }
 
-func TestOpenBeyondTheLimit(t *testing.T) {
-	_, relay := pair(t) // the edge does not accept
-	for range maxStreams {
+func TestOpenBeyondTheLimit(t *testing.T) { overEach(t, checkOpenBeyondTheLimit) }
+
+func checkOpenBeyondTheLimit(t *testing.T, via Carrier) {
+	_, relay := pair(t, via) // the edge does not accept
+	for range map[Carrier]int{QUIC: maxStreams, TCP: maxTCPStreams}[via] {
 		if !relay.enter() {
 			t.Fatal("draining")
 		}
-		if _, err := relay.conn.OpenStream(); err != nil {
+		if _, err := relay.conn.open(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,8 +218,10 @@ func TestOpenBeyondTheLimit(t *testing.T) {
 	}
 }
 
-func TestStreamEndsEachDirectionAlone(t *testing.T) {
-	edge, relay := pair(t)
+func TestStreamEndsEachDirectionAlone(t *testing.T) { overEach(t, checkStreamEndsEachDirectionAlone) }
+
+func checkStreamEndsEachDirectionAlone(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	near, far := stream(t, relay, edge)
 	near.Write([]byte("question"))
 	near.CloseWrite()
@@ -219,8 +235,10 @@ func TestStreamEndsEachDirectionAlone(t *testing.T) {
 	}
 }
 
-func TestCutReachesThePeerWithItsCode(t *testing.T) {
-	edge, relay := pair(t)
+func TestCutReachesThePeerWithItsCode(t *testing.T) { overEach(t, checkCutReachesThePeerWithItsCode) }
+
+func checkCutReachesThePeerWithItsCode(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	near, far := stream(t, relay, edge)
 	far.Cut(wire.CapMonth)
 	_, err := near.Read(make([]byte, 1))
@@ -236,8 +254,10 @@ func TestCutReachesThePeerWithItsCode(t *testing.T) {
 	}
 }
 
-func TestResetIsNotAnEnd(t *testing.T) {
-	edge, relay := pair(t)
+func TestResetIsNotAnEnd(t *testing.T) { overEach(t, checkResetIsNotAnEnd) }
+
+func checkResetIsNotAnEnd(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	near, far := stream(t, relay, edge)
 	far.Write([]byte("half of an ans"))
 	io.ReadFull(near, make([]byte, 14))
@@ -247,8 +267,10 @@ func TestResetIsNotAnEnd(t *testing.T) {
 	}
 }
 
-func TestStreamDeadline(t *testing.T) {
-	edge, relay := pair(t)
+func TestStreamDeadline(t *testing.T) { overEach(t, checkStreamDeadline) }
+
+func checkStreamDeadline(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	near, _ := stream(t, relay, edge)
 	near.SetReadDeadline(time.Unix(1, 0))
 	if _, err := near.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {

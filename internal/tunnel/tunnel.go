@@ -3,8 +3,10 @@
 // partner asks the relay for a connection, one stream opens on that line,
 // answers, carries bytes and ends.
 //
-// A session is a QUIC connection whose two ends have proved their identities.
-// Its first stream is the control stream, and speaks frames of package wire:
+// A session is a QUIC connection whose two ends have proved their identities; where
+// UDP does not get through it is yamux over TLS over TCP instead (carrier.go), with
+// the same identities, streams and frames. Its first stream is the control stream,
+// and speaks frames of package wire:
 //
 //	edge                                      relay
 //	Dial ── TLS 1.3, both identities ───────▶ Listener
@@ -23,13 +25,12 @@ package tunnel
 
 import (
 	"cmp"
-	"crypto/sha256"
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
-
-	"github.com/apernet/quic-go"
 
 	"sward/internal/identity"
 	"sward/internal/wire"
@@ -81,10 +82,24 @@ type Config struct {
 	Peers   func(identity.ID) error // listener: who may connect; nil is anyone with a key
 	Idle    time.Duration           // without a word the session has ended; 0: 45 s. A third of it is how often a quiet one speaks
 	Log     *slog.Logger            // nil discards
+
+	// Listener, if not nil, takes sessions over TCP beside those over QUIC. It is
+	// closed with the tunnel's Listener.
+	Listener net.Listener
+	// Carrier is what the dialer uses; the zero value chooses by itself.
+	Carrier Carrier
+	// Dial is how the dialer connects over TCP; nil is the system's way.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (c Config) withDefaults() Config {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	if c.Idle <= 0 {
+		c.Idle = idleTimeout
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
 	return c
 }
 
@@ -99,30 +114,4 @@ func (c Config) tls(peer func(identity.ID) error) *tls.Config {
 	t := c.Key.TLSConfig(peer)
 	t.NextProtos = []string{wire.ALPN}
 	return t
-}
-
-// resetKey lets a relay that was restarted tell its edges that it no longer knows
-// them (RFC 9000 §10.3), where they would otherwise wait for idleTimeout. It does
-// so at the first packet of some size, which is an edge's next Status at the
-// latest: keep-alives are too small to be answered by a reset. Nobody else can
-// compute this signature, and it is never sent.
-func (c Config) resetKey() *quic.StatelessResetKey {
-	k := quic.StatelessResetKey(sha256.Sum256(c.Key.Sign(c.Network, "quic-stateless-reset", nil)))
-	return &k
-}
-
-func quicConfig(idle time.Duration) *quic.Config {
-	if idle <= 0 {
-		idle = idleTimeout
-	}
-	return &quic.Config{
-		Versions:                   []quic.Version{quic.Version1},
-		HandshakeIdleTimeout:       handshakeTimeout / 2, // quic-go gives the whole handshake twice this
-		MaxIdleTimeout:             idle,
-		KeepAlivePeriod:            idle / keptAlive,
-		MaxIncomingStreams:         maxStreams,
-		MaxIncomingUniStreams:      -1, // none: the protocol has no use for them
-		MaxStreamReceiveWindow:     streamWindow,
-		MaxConnectionReceiveWindow: sessionWindow,
-	}
 }

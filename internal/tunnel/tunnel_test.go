@@ -26,6 +26,20 @@ func testKey(t testing.TB, b byte) identity.Key {
 	return k
 }
 
+// overEach runs a test over QUIC and over TCP: what a session promises does not
+// depend on its carrier.
+func overEach(t *testing.T, f func(t *testing.T, via Carrier)) {
+	for _, via := range []Carrier{QUIC, TCP} {
+		t.Run(via.String(), func(t *testing.T) { f(t, via) })
+	}
+}
+
+func edgeConfigOver(t testing.TB, via Carrier) Config {
+	c := edgeConfig(t)
+	c.Carrier = via
+	return c
+}
+
 func edgeConfig(t testing.TB) Config  { return Config{Key: testKey(t, 'e'), Network: "test"} }
 func relayConfig(t testing.TB) Config { return Config{Key: testKey(t, 'r'), Network: "test"} }
 
@@ -48,12 +62,32 @@ func socket(t testing.TB) net.PacketConn {
 
 func listen(t testing.TB, cfg Config) *Listener {
 	t.Helper()
-	l, err := Listen(cfg, socket(t))
+	const tries = 10 // the port may be taken for TCP
+	for range tries {
+		pc := socket(t)
+		tcp, err := net.Listen("tcp", pc.LocalAddr().String())
+		if err != nil {
+			continue
+		}
+		cfg.Listener = tcp
+		l, err := Listen(cfg, pc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	t.Fatal("no port is free for both UDP and TCP")
+	return nil
+}
+
+func dialer(t testing.TB, cfg Config) *Dialer {
+	t.Helper()
+	d, err := NewDialer(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	return l
+	return d
 }
 
 func hello() wire.Hello {
@@ -61,7 +95,7 @@ func hello() wire.Hello {
 }
 
 // pair is a session from both of its ends.
-func pair(t testing.TB) (edge, relay *Session) {
+func pair(t testing.TB, via Carrier) (edge, relay *Session) {
 	t.Helper()
 	l := listen(t, relayConfig(t))
 	var wg sync.WaitGroup
@@ -75,7 +109,7 @@ func pair(t testing.TB) (edge, relay *Session) {
 			t.Error(err)
 		}
 	})
-	edge, w, err := Dial(soon(t), edgeConfig(t), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
+	edge, w, err := Dial(soon(t), edgeConfigOver(t, via), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +146,9 @@ func echo(ctx context.Context, s *Session) {
 
 func target() wire.Open { return wire.Open{App: wire.AppProxy, Host: "example.com", Port: 443} }
 
-func TestSessionNamesBothPeers(t *testing.T) {
+func TestSessionNamesBothPeers(t *testing.T) { overEach(t, checkSessionNamesBothPeers) }
+
+func checkSessionNamesBothPeers(t *testing.T, via Carrier) {
 	l := listen(t, relayConfig(t))
 	type accepted struct {
 		s     *Session
@@ -128,7 +164,7 @@ func TestSessionNamesBothPeers(t *testing.T) {
 		s.Send(wire.Welcome{Version: wire.Version})
 		got <- accepted{s, h}
 	}()
-	edge, _, err := Dial(soon(t), edgeConfig(t), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
+	edge, _, err := Dial(soon(t), edgeConfigOver(t, via), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,30 +181,36 @@ func TestSessionNamesBothPeers(t *testing.T) {
 	if age := time.Since(time.UnixMilli(relay.hello.Clock)); age < -time.Second || age > patience {
 		t.Errorf("hello's clock is %v old", age)
 	}
-	if !edge.conn.ConnectionState().GSO && testing.Verbose() {
-		t.Log("segmentation offload is off on this system: bulk transfer costs twice the CPU")
+	if edge.Carrier() != via || relay.s.Carrier() != via {
+		t.Errorf("edge is over %s, relay over %s, want %s", edge.Carrier(), relay.s.Carrier(), via)
 	}
 }
 
 // E17 of the attack list.
-func TestDialRefusesWrongPeer(t *testing.T) {
+func TestDialRefusesWrongPeer(t *testing.T) { overEach(t, checkDialRefusesWrongPeer) }
+
+func checkDialRefusesWrongPeer(t *testing.T, via Carrier) {
 	l := listen(t, relayConfig(t))
-	s, _, err := Dial(soon(t), edgeConfig(t), nil, l.Addr().String(), testKey(t, 'x').ID(), hello())
+	s, _, err := Dial(soon(t), edgeConfigOver(t, via), nil, l.Addr().String(), testKey(t, 'x').ID(), hello())
 	if !errors.Is(err, identity.ErrWrongPeer) {
 		t.Errorf("got %v, %v, want ErrWrongPeer", s, err)
 	}
 }
 
-func TestListenerRefusesWrongPeer(t *testing.T) {
+func TestListenerRefusesWrongPeer(t *testing.T) { overEach(t, checkListenerRefusesWrongPeer) }
+
+func checkListenerRefusesWrongPeer(t *testing.T, via Carrier) {
 	cfg := relayConfig(t)
 	cfg.Peers = identity.Only(testKey(t, 'h').ID()) // the hub alone
 	l := listen(t, cfg)
-	if s, _, err := Dial(soon(t), edgeConfig(t), nil, l.Addr().String(), testKey(t, 'r').ID(), hello()); err == nil {
+	if s, _, err := Dial(soon(t), edgeConfigOver(t, via), nil, l.Addr().String(), testKey(t, 'r').ID(), hello()); err == nil {
 		t.Errorf("got session %v, want a refusal", s.Peer())
 	}
 }
 
-func TestListenerRefusesHello(t *testing.T) {
+func TestListenerRefusesHello(t *testing.T) { overEach(t, checkListenerRefusesHello) }
+
+func checkListenerRefusesHello(t *testing.T, via Carrier) {
 	for _, c := range []struct {
 		name  string
 		cfg   func(*Config)
@@ -180,7 +222,7 @@ func TestListenerRefusesHello(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := listen(t, relayConfig(t))
-			cfg, h := edgeConfig(t), hello()
+			cfg, h := edgeConfigOver(t, via), hello()
 			if c.cfg != nil {
 				c.cfg(&cfg)
 			}
@@ -208,28 +250,32 @@ func TestListenerRefusesOldVersion(t *testing.T) {
 	}
 }
 
-func TestRefuseReachesTheDialer(t *testing.T) {
+func TestRefuseReachesTheDialer(t *testing.T) { overEach(t, checkRefuseReachesTheDialer) }
+
+func checkRefuseReachesTheDialer(t *testing.T, via Carrier) {
 	l := listen(t, relayConfig(t))
 	go func() {
 		if s, _, err := l.Accept(soon(t)); err == nil {
 			s.Refuse(wire.ClockSkew, "your clock is an hour late")
 		}
 	}()
-	_, _, err := Dial(soon(t), edgeConfig(t), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
+	_, _, err := Dial(soon(t), edgeConfigOver(t, via), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
 	refusal, ok := errors.AsType[*wire.Error](err)
 	if !ok || refusal.Code != wire.ClockSkew || refusal.Detail != "your clock is an hour late" {
 		t.Errorf("got %v, want the relay's words", err)
 	}
 }
 
-func TestDialRefusesUnknownVersion(t *testing.T) {
+func TestDialRefusesUnknownVersion(t *testing.T) { overEach(t, checkDialRefusesUnknownVersion) }
+
+func checkDialRefusesUnknownVersion(t *testing.T, via Carrier) {
 	l := listen(t, relayConfig(t))
 	go func() {
 		if s, _, err := l.Accept(soon(t)); err == nil {
 			s.Send(wire.Welcome{Version: wire.Version + 1})
 		}
 	}()
-	_, _, err := Dial(soon(t), edgeConfig(t), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
+	_, _, err := Dial(soon(t), edgeConfigOver(t, via), nil, l.Addr().String(), testKey(t, 'r').ID(), hello())
 	if got := wire.CodeOf(err); got != wire.VersionUnsupported {
 		t.Errorf("got %v, want version_unsupported", err)
 	}
@@ -258,8 +304,10 @@ func TestDialRefusesMalformedAddress(t *testing.T) {
 	}
 }
 
-func TestExporterIsEqualAtBothEnds(t *testing.T) {
-	edge, relay := pair(t)
+func TestExporterIsEqualAtBothEnds(t *testing.T) { overEach(t, checkExporterIsEqualAtBothEnds) }
+
+func checkExporterIsEqualAtBothEnds(t *testing.T, via Carrier) {
+	edge, relay := pair(t, via)
 	export := func(s *Session, label, context string) [32]byte {
 		t.Helper()
 		key, err := s.Exporter(label, []byte(context))
@@ -275,7 +323,7 @@ func TestExporterIsEqualAtBothEnds(t *testing.T) {
 	if c := export(edge, "EXPORTER-sward-channel", "other"); a == c {
 		t.Error("another context gives the same key")
 	}
-	other, _ := pair(t)
+	other, _ := pair(t, via)
 	if c := export(other, "EXPORTER-sward-channel", "nonce"); a == c {
 		t.Error("another session gives the same key")
 	}

@@ -50,7 +50,9 @@ type NodeSession struct {
 	exporter [sha256.Size]byte // what the two ends agreed on: hashed into every exporter value
 	remote   string
 	log      *slog.Logger
-	buffered atomic.Int64 // bytes in the streams that were not read yet
+	buffered atomic.Int64  // bytes in the streams that were not read yet
+	received atomic.Uint64 // messages, and answers to pings
+	probing  atomic.Bool
 	done     chan struct{}
 
 	mu       sync.Mutex
@@ -62,6 +64,24 @@ type NodeSession struct {
 
 // Peer is who is at the other end.
 func (s *NodeSession) Peer() identity.ID { return s.peer }
+
+// Received grows with every message that comes from the node: see Session.
+func (s *NodeSession) Received() uint64 { return s.received.Load() }
+
+// Probe sends m and a ping, whose answer Received counts: see Session.
+func (s *NodeSession) Probe(m wire.Message) error {
+	if !s.probing.Swap(true) {
+		go func() { // one at a time, and not for long
+			defer s.probing.Store(false)
+			ctx, cancel := context.WithTimeout(context.Background(), nodeIdle)
+			defer cancel()
+			if s.ws.Ping(ctx) == nil {
+				s.received.Add(1)
+			}
+		}()
+	}
+	return s.Send(m)
+}
 
 // Exporter stands where a TLS session has its exporter value (RFC 8446 §7.5), which a browser
 // does not show: a hash of the challenge and both identities. It ties what is signed over it
@@ -156,6 +176,9 @@ func (s *NodeSession) receive(ctx context.Context) (id uint32, frame []byte, err
 	ctx, cancel := context.WithTimeout(ctx, nodeIdle)
 	defer cancel()
 	kind, b, err := s.ws.Read(ctx)
+	if err == nil {
+		s.received.Add(1)
+	}
 	switch {
 	case err != nil:
 		return 0, nil, err

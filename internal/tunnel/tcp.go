@@ -1,0 +1,307 @@
+package tunnel
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-yamux/v5"
+
+	"sward/internal/identity"
+	"sward/internal/wire"
+)
+
+const (
+	// maxTCPStreams is how many streams a peer may have open at once over TCP.
+	// yamux has a window for each and none for all, so that their number bounds
+	// what a peer can send unread: 64 MiB.
+	maxTCPStreams = 256
+	// tcpGrowth is how many bytes the windows of a session may grow by together,
+	// from the 256 KiB at which yamux begins each.
+	tcpGrowth = sessionWindow
+	// tcpMessage is the largest message, head included: one TLS record's worth of
+	// bytes, behind which a ping or another stream's piece does not wait long.
+	tcpMessage = 16 << 10
+	// tcpPings is how many of the peer's pings may wait for an answer.
+	tcpPings = 8
+)
+
+// tcpCarrier is yamux over TLS over TCP. It makes up for what yamux lacks beside
+// QUIC: a limit of streams that the opener knows, an end of reading that the
+// writer hears of, and the session's last word (see tcpLink).
+type tcpCarrier struct {
+	mux      *yamux.Session
+	link     *tcpLink
+	incoming chan *yamux.Stream
+	mine     atomic.Int32 // streams that this side has opened and not closed
+	most     int32        // of them
+	probing  atomic.Bool
+	ctx      context.Context
+}
+
+// newTCP starts yamux on a connection whose handshake is done.
+func newTCP(cfg Config, conn *tls.Conn, dialer bool) (*tcpCarrier, error) {
+	start, most := yamux.Server, int32(maxTCPStreams)
+	if dialer {
+		start = yamux.Client
+		most++ // the control stream
+	}
+	c := &tcpCarrier{link: newTCPLink(conn, dialer), incoming: make(chan *yamux.Stream), most: most}
+	var err error
+	if c.mux, err = start(c.link, yamuxConfig(cfg.Idle), newGrowth()); err != nil {
+		return nil, err
+	}
+	ctx, end := context.WithCancelCause(context.Background())
+	c.ctx = ctx
+	go c.receive(end) // ends with the connection, which ends by its keep-alive at the latest
+	return c, nil
+}
+
+func yamuxConfig(idle time.Duration) *yamux.Config {
+	c := yamux.DefaultConfig()
+	c.AcceptBacklog = maxTCPStreams + 1 // and the control stream
+	c.MaxIncomingStreams = maxTCPStreams + 1
+	c.PingBacklog = tcpPings
+	c.KeepAliveInterval = idle / keptAlive
+	c.MeasureRTTInterval = idle
+	// The bound on a write and on a ping's answer.
+	c.ConnectionWriteTimeout = idle - c.KeepAliveInterval
+	c.MaxStreamWindowSize = streamWindow
+	c.MaxMessageSize = tcpMessage
+	c.ReadBufSize = 0 // TLS has one
+	c.LogOutput = io.Discard
+	return c
+}
+
+// receive hands streams out until the connection ends.
+func (c *tcpCarrier) receive(end context.CancelCauseFunc) {
+	for {
+		st, err := c.mux.AcceptStream()
+		if err != nil { // the end: there is no other error
+			end(c.link.why(err))
+			return
+		}
+		select {
+		case c.incoming <- st:
+		case <-c.mux.CloseChan():
+		}
+	}
+}
+
+func (c *tcpCarrier) kind() Carrier { return TCP }
+
+func (c *tcpCarrier) open() (line, error) {
+	if c.mine.Add(1) > c.most {
+		c.mine.Add(-1)
+		return nil, errFull
+	}
+	st, err := c.mux.OpenStream(c.ctx) // does not wait: the backlog is as large as the limit
+	if err != nil {
+		c.mine.Add(-1)
+		return nil, c.translate(err)
+	}
+	return tcpLine{st, c, &atomic.Bool{}}, nil
+}
+
+func (c *tcpCarrier) accept(ctx context.Context) (line, error) {
+	select {
+	case st := <-c.incoming:
+		return tcpLine{st, c, nil}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.ctx.Done():
+		return nil, c.why()
+	}
+}
+
+func (c *tcpCarrier) end(code wire.Code, detail string) {
+	c.link.say(lastWord{code, detail})
+	c.mux.Close() //nolint:errcheck // it has ended either way
+}
+
+func (c *tcpCarrier) context() context.Context { return c.ctx }
+func (c *tcpCarrier) why() error               { return context.Cause(c.ctx) }
+func (c *tcpCarrier) tls() tls.ConnectionState { return c.link.conn.ConnectionState() }
+func (c *tcpCarrier) rtt() time.Duration       { return c.mux.RTT() }
+func (c *tcpCarrier) received() uint64         { return c.link.received.Load() }
+func (c *tcpCarrier) localAddr() net.Addr      { return c.link.LocalAddr() }
+func (c *tcpCarrier) remoteAddr() net.Addr     { return c.link.RemoteAddr() }
+
+// probe pings, once at a time: TCP's acknowledgements are the kernel's affair.
+func (c *tcpCarrier) probe() {
+	if c.probing.Swap(true) {
+		return
+	}
+	go func() { // ends with the answer, or with yamux's patience
+		defer c.probing.Store(false)
+		c.mux.Ping() //nolint:errcheck // the answer is counted by the link
+	}()
+}
+
+// translate puts yamux's reasons into those of a carrier.
+func (c *tcpCarrier) translate(err error) error {
+	if err == nil || err == io.EOF { //nolint:errorlint // an EOF inside another error is the connection's, not the stream's
+		return err
+	}
+	if cut, ok := errors.AsType[*yamux.StreamError](err); ok {
+		if cut.Remote {
+			return &cutError{wire.Code(min(cut.ErrorCode, 1<<16-1))}
+		}
+		return net.ErrClosed
+	}
+	switch {
+	case errors.Is(err, yamux.ErrTimeout):
+		return os.ErrDeadlineExceeded
+	case errors.Is(err, yamux.ErrStreamClosed):
+		return net.ErrClosed
+	case c.mux.IsClosed():
+		<-c.ctx.Done() // at once: receive is about to say why
+		return c.why()
+	}
+	return err
+}
+
+// tcpLine is a yamux stream.
+type tcpLine struct {
+	*yamux.Stream
+	carrier *tcpCarrier
+	ended   *atomic.Bool // counted out of the carrier's own; nil for a stream of the peer's
+}
+
+func (l tcpLine) Read(p []byte) (int, error) {
+	n, err := l.Stream.Read(p)
+	if n > 0 {
+		return n, nil // the rest of the error is what the next Read meets
+	}
+	return 0, l.carrier.translate(err)
+}
+
+func (l tcpLine) Write(p []byte) (int, error) {
+	n, err := l.Stream.Write(p)
+	return n, l.carrier.translate(err)
+}
+
+func (l tcpLine) CloseWrite() error { return l.carrier.translate(l.Stream.CloseWrite()) }
+
+func (l tcpLine) id() uint64 { return uint64(l.StreamID()) }
+
+// close ends the direction to the peer and then resets: a reset after the end
+// takes nothing from what was sent before, and lets the peer's writer know that
+// nobody reads, which yamux's own close leaves it to find out by waiting.
+func (l tcpLine) close() error {
+	err := l.CloseWrite()
+	l.cut(wire.OK)
+	return err
+}
+
+func (l tcpLine) cut(code wire.Code) {
+	l.ResetWithError(uint32(code)) //nolint:errcheck // it returns none
+	if l.ended != nil && !l.ended.Swap(true) {
+		l.carrier.mine.Add(-1)
+	}
+}
+
+// newGrowth bounds what the windows of a session grow by together: yamux asks
+// once for each stream whom to ask about that stream's memory.
+func newGrowth() func() (yamux.MemoryManager, error) {
+	all := new(atomic.Int64)
+	return func() (yamux.MemoryManager, error) { return &growth{all: all}, nil }
+}
+
+// growth is one stream's share.
+type growth struct {
+	all *atomic.Int64 // bytes, of the session
+
+	mu   sync.Mutex
+	mine int64
+	over bool
+}
+
+// ReserveMemory lets every stream have the window it begins with, since their
+// number is bounded, and a larger one while there is room.
+func (g *growth) ReserveMemory(size int, prio uint8) error {
+	const first = 255 // yamux's priority for a stream's first window
+	if prio == first {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over || g.all.Add(int64(size)) > tcpGrowth {
+		if !g.over {
+			g.all.Add(-int64(size))
+		}
+		return errNoRoom
+	}
+	g.mine += int64(size)
+	return nil
+}
+
+var errNoRoom = errors.New("the session's windows are as large as they may be")
+
+// ReleaseMemory is not called by yamux.
+func (g *growth) ReleaseMemory(int) {}
+
+// Done gives the share back.
+func (g *growth) Done() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all.Add(-g.mine)
+	g.mine, g.over = 0, true
+}
+
+// dialTCP tries the relay's addresses in turn.
+func dialTCP(ctx context.Context, cfg Config, addrs []netip.AddrPort, peer identity.ID) (*tcpCarrier, error) {
+	var failed []error
+	for _, a := range addrs {
+		c, err := shakeTCP(ctx, cfg, a, peer)
+		if err == nil {
+			return c, nil
+		}
+		failed = append(failed, err)
+	}
+	return nil, errors.Join(failed...)
+}
+
+func shakeTCP(ctx context.Context, cfg Config, a netip.AddrPort, peer identity.ID) (*tcpCarrier, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	raw, err := cfg.Dial(ctx, "tcp", a.String())
+	if err != nil {
+		return nil, err
+	}
+	return secure(ctx, cfg, tls.Client(raw, cfg.recordTLS(identity.Only(peer))), true)
+}
+
+// secure finishes the handshake and starts yamux.
+func secure(ctx context.Context, cfg Config, conn *tls.Conn, dialer bool) (c *tcpCarrier, err error) {
+	tuneTCP(conn.NetConn())
+	if err = conn.HandshakeContext(ctx); err == nil {
+		if got := conn.ConnectionState().NegotiatedProtocol; got != wire.ALPN {
+			err = fmt.Errorf("the peer speaks %q, not %s", cmp.Or(got, "nothing we know"), wire.ALPN)
+		} else {
+			c, err = newTCP(cfg, conn, dialer)
+		}
+	}
+	if err != nil {
+		conn.NetConn().Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// recordTLS is tls with full records from the first byte on: Go begins with small
+// ones, for a page's first lines, and a tunnel is no page.
+func (c Config) recordTLS(peer func(identity.ID) error) *tls.Config {
+	t := c.tls(peer)
+	t.DynamicRecordSizingDisabled = true
+	return t
+}
