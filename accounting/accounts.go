@@ -50,8 +50,8 @@ func (p *partner) public() Partner { return Partner{p.id, p.name, p.purpose} }
 
 // AddPartner opens an account and returns its key. The book keeps a hash only: the key is shown this once.
 func (b *Book) AddPartner(ctx context.Context, name string, purpose uint16) (key string, err error) {
-	if !validName(name) {
-		return "", errBadName
+	if err := wire.CheckPartnerName(name); err != nil {
+		return "", err
 	}
 	if purpose == 0 {
 		return "", wire.Errorf(wire.BadRequest, "a partner needs a purpose")
@@ -120,7 +120,8 @@ func (b *Book) Usage(ctx context.Context, name string) (Usage, error) {
 	if p == nil {
 		return Usage{}, errNoPartner
 	}
-	u := Usage{Name: p.name, Purpose: p.purpose, Balance: s.ledger.balances[partnerAccount(p.id)]}
+	u := Usage{Name: p.name, Purpose: p.purpose, Limits: p.limits.over(b.cfg.Limits), Balance: s.ledger.balances[partnerAccount(p.id)]}
+	u.Today, _ = p.pace.on(b.nowLocked())
 	u.Bytes = s.prices[s.price].Buys(u.Balance)
 	for _, g := range s.grants {
 		if g.partner != p.id || g.phase == grantClosed {
@@ -264,7 +265,7 @@ func newKey() string {
 
 func keyHash(key string) Hash { return sha256.Sum256([]byte(key)) }
 
-// validName: a name is a user name in a proxy URL, a metric label and a word in a shell.
+// validName is what a journal may hold: names were given before some of them had a meaning at the door. A name is a user name in a proxy URL, a metric label and a word in a shell.
 func validName(name string) bool {
 	if name == "" || len(name) > maxName {
 		return false

@@ -15,13 +15,16 @@ const (
 	pathRelease   = "/v1/relay/release"
 	pathHeartbeat = "/v1/relay/heartbeat"
 	pathHistory   = "/v1/relay/history"
+	pathReport    = "/v1/relay/usage"
 	pathSettle    = "/v1/settle"
 	pathDirectory = "/v1/directory"
 	pathConsent   = "/v1/edge/consent"
 	pathAccount   = "/v1/edge/account"
 	pathPartner   = "/v1/operator/partner"
 	pathCredit    = "/v1/operator/credit"
+	pathLimits    = "/v1/operator/limits"
 	pathUsage     = "/v1/operator/usage"
+	pathBetween   = "/v1/operator/usage/between"
 	pathInvite    = "/v1/operator/invite"
 	pathRelay     = "/v1/operator/relay"
 	pathSuspend   = "/v1/operator/suspend"
@@ -67,6 +70,7 @@ type Heartbeat struct {
 type Orders struct {
 	Suspended []identity.ID `json:"suspended"`
 	Consents  []Hash        `json:"consents"`
+	Relays    int           `json:"relays"` // heard of in the last minute, this one included: they share what a target stands
 }
 
 // RelayInfo admits a relay, or changes what the directory says about it. Only the ID is needed: the relay tells its
@@ -106,6 +110,8 @@ type UsageDay struct {
 type Usage struct {
 	Name     string       `json:"name"`
 	Purpose  uint16       `json:"purpose"`
+	Limits   Limits       `json:"limits"` // that hold, defaults filled in
+	Today    uint64       `json:"today"`  // bytes settled this UTC day
 	Up       uint64       `json:"up"`
 	Down     uint64       `json:"down"`
 	Charged  Micro        `json:"charged"`
@@ -192,6 +198,7 @@ type (
 	}
 	grantAnswer struct {
 		Grant []byte `json:"grant"` // SignedGrant.Bytes
+		Terms Terms  `json:"terms"`
 	}
 	releaseCall struct {
 		Grant  GrantID `json:"grant"`
@@ -215,6 +222,10 @@ type (
 		Name  string `json:"name"`
 		Bytes uint64 `json:"bytes"`
 	}
+	limitsCall struct {
+		Name   string `json:"name"`
+		Limits Limits `json:"limits"`
+	}
 	usageCall struct {
 		Name string `json:"name"`
 	}
@@ -233,6 +244,7 @@ type failure struct {
 	Error struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
+		RetryMS int64  `json:"retry_after_ms,omitempty"` // when to ask again, where that is known
 	} `json:"error"`
 }
 
@@ -241,5 +253,6 @@ func (f failure) wire() *wire.Error {
 	if !known || code == wire.OK {
 		code = wire.Internal
 	}
-	return &wire.Error{Code: code, Detail: f.Error.Message}
+	after := time.Duration(min(max(f.Error.RetryMS, 0), dayMillis)) * time.Millisecond
+	return &wire.Error{Code: code, Detail: f.Error.Message, After: after}
 }

@@ -29,6 +29,8 @@ type BookConfig struct {
 	Key     identity.Key // the hub's: signs every decision, grants and the directory
 	Price   Price        // for new grants; a changed price needs a new id. Default: DefaultPrice
 
+	Breakdown *Breakdown        // what relays say that partners used; nil keeps none. The caller closes it
+	Limits    Limits            // of partners that have none of their own. Default: DefaultLimits
 	GrantLife time.Duration     // default 30 minutes, at most MaxGrantLife
 	Consents  []Hash            // hashes of the terms an owner may have accepted; none: any
 	MinAgent  string            // for the directory
@@ -41,6 +43,9 @@ type BookConfig struct {
 func (c BookConfig) withDefaults() BookConfig {
 	if c.Price == (Price{}) {
 		c.Price = DefaultPrice()
+	}
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits()
 	}
 	if c.GrantLife <= 0 {
 		c.GrantLife = defaultGrantLife
@@ -82,6 +87,9 @@ func OpenBook(cfg BookConfig) (_ *Book, err error) {
 		return nil, fmt.Errorf("open book: %w", err)
 	}
 	if err := cfg.Price.check(); err != nil {
+		return nil, fmt.Errorf("open book: %w", err)
+	}
+	if err := cfg.Limits.check(); err != nil {
 		return nil, fmt.Errorf("open book: %w", err)
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {

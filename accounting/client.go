@@ -37,29 +37,29 @@ type Client struct {
 }
 
 // Authorise checks a partner's name and key and reserves up to want bytes of its balance on a grant for this relay.
-func (c *Client) Authorise(ctx context.Context, name, key string, want uint64) (SignedGrant, error) {
+func (c *Client) Authorise(ctx context.Context, name, key string, want uint64) (Allowance, error) {
 	return c.grant(ctx, pathAuthorise, authoriseCall{Name: name, Key: key, Want: want})
 }
 
 // Renew extends a grant that this relay holds: the same grant, signed again with up to want bytes more and a later end.
 // It needs no key of the partner. A stream that outlives its grant's first limit goes on under the same id.
-func (c *Client) Renew(ctx context.Context, held GrantID, want uint64) (SignedGrant, error) {
+func (c *Client) Renew(ctx context.Context, held GrantID, want uint64) (Allowance, error) {
 	return c.grant(ctx, pathRenew, renewCall{Grant: held, Want: want})
 }
 
-func (c *Client) grant(ctx context.Context, path string, call any) (SignedGrant, error) {
+func (c *Client) grant(ctx context.Context, path string, call any) (Allowance, error) {
 	var answer grantAnswer
 	if err := c.call(ctx, http.MethodPost, path, call, &answer); err != nil {
-		return SignedGrant{}, err
+		return Allowance{}, err
 	}
 	g, err := ParseSignedGrant(answer.Grant)
 	if err == nil {
 		err = g.Verify(c.Network, c.Hub)
 	}
 	if err != nil {
-		return SignedGrant{}, wire.Errorf(wire.GrantInvalid, "from the hub: %v", err)
+		return Allowance{}, wire.Errorf(wire.GrantInvalid, "from the hub: %v", err)
 	}
-	return g, nil
+	return Allowance{g, answer.Terms}, nil
 }
 
 // Release gives back what is left of a grant. finals names each channel on which the grant was used; the rest returns
@@ -93,6 +93,11 @@ func (c *Client) Heartbeat(ctx context.Context, h Heartbeat) (Orders, error) {
 func (c *Client) History(ctx context.Context, edge identity.ID) (History, error) {
 	var answer History
 	return answer, c.call(ctx, http.MethodPost, pathHistory, historyCall{Edge: edge}, &answer)
+}
+
+// ReportUsage tells the hub what partners used through this relay. The same report said again changes nothing.
+func (c *Client) ReportUsage(ctx context.Context, report UsageReport) error {
+	return c.call(ctx, http.MethodPost, pathReport, report, nil)
 }
 
 // Directory fetches the network's directory and checks the hub's signature on it.
@@ -133,10 +138,22 @@ func (c *Client) Credit(ctx context.Context, name string, bytes uint64) error {
 	return c.call(ctx, http.MethodPost, pathCredit, creditCall{Name: name, Bytes: bytes}, nil)
 }
 
+// SetLimits replaces a partner's limits.
+func (c *Client) SetLimits(ctx context.Context, name string, l Limits) error {
+	return c.call(ctx, http.MethodPost, pathLimits, limitsCall{Name: name, Limits: l}, nil)
+}
+
 // Usage is a partner's account.
 func (c *Client) Usage(ctx context.Context, name string) (Usage, error) {
 	var answer Usage
 	err := c.call(ctx, http.MethodPost, pathUsage, usageCall{Name: name}, &answer)
+	return answer, err
+}
+
+// UsageBetween is what a partner used between two days, and what for.
+func (c *Client) UsageBetween(ctx context.Context, q UsageQuery) (UsageAnswer, error) {
+	var answer UsageAnswer
+	err := c.call(ctx, http.MethodPost, pathBetween, q, &answer)
 	return answer, err
 }
 

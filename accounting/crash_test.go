@@ -48,8 +48,9 @@ func TestCrashChild(t *testing.T) {
 	fmt.Printf("channel %x\n", s.channel.Bytes())
 	for i := uint64(1); ; i++ {
 		if g.Limit < i*4096 {
-			g, err = n.book.Renew(t.Context(), n.relay.ID(), g.ID, gib/64)
+			more, err := n.book.Renew(t.Context(), n.relay.ID(), g.ID, gib/64)
 			n.must(err)
+			g = more.SignedGrant
 		}
 		r := s.receipt(Tally{Grant: g.ID, Down: i * 4096, Streams: 1})
 		if got := s.settle(r); got.Serial != r.Serial || got.Refused != "" {

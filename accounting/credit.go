@@ -144,6 +144,7 @@ func (s *state) charge(c *liveChannel, before charged, t Tally) (uint64, error) 
 	down := min(t.Down-before.Down, room-up)
 	paid := before.bytes + up + down
 	g.used += up + down
+	s.partners[g.partner].held -= up + down
 	s.put(tableGrant, g.ID.String(), g)
 	if up+down == 0 {
 		return paid, nil
@@ -161,7 +162,7 @@ func (s *state) charge(c *liveChannel, before charged, t Tally) (uint64, error) 
 	cost, edge, relay := is.cost-was.cost, is.edge-was.edge, is.relay-was.relay
 	payee := account{kindEdge, s.edges[c.edge].text}
 	s.use(payee, up, down, edge)
-	s.use(partnerAccount(g.partner), up, down, cost)
+	s.usePartner(s.partners[g.partner], up, down, cost)
 	return paid, errors.Join(
 		s.ledger.post(reserveAccount(g.ID), -cost),
 		s.ledger.post(payee, edge),

@@ -75,6 +75,11 @@ type (
 		Rule    Refusal
 		Receipt []byte
 	}
+	// partner [16] | rate, burst, streams: u32 each | bytes a day u64. A field of 0 is the network's default.
+	limitEvent struct {
+		Partner PartnerID
+		Limits  Limits
+	}
 )
 
 // eventKind is an event's record type in the journal. The numbers below it are left to what others signed.
@@ -100,6 +105,7 @@ const (
 	eventSuspend
 	eventSettle
 	eventEvidence
+	eventLimit
 )
 
 // eventKinds makes an empty event of each kind. "book/" and the name is what the hub signs it as.
@@ -120,6 +126,7 @@ var eventKinds = map[eventKind]struct {
 	eventSuspend:  {"suspend", func() event { return new(suspendEvent) }},
 	eventSettle:   {"settle", func() event { return new(settleEvent) }},
 	eventEvidence: {"evidence", func() event { return new(evidenceEvent) }},
+	eventLimit:    {"limit", func() event { return new(limitEvent) }},
 }
 
 func (*openedEvent) kind() eventKind   { return eventOpen }
@@ -135,6 +142,7 @@ func (*expireEvent) kind() eventKind   { return eventExpire }
 func (*suspendEvent) kind() eventKind  { return eventSuspend }
 func (*settleEvent) kind() eventKind   { return eventSettle }
 func (*evidenceEvent) kind() eventKind { return eventEvidence }
+func (*limitEvent) kind() eventKind    { return eventLimit }
 
 // String is the event's name.
 func (k eventKind) String() string {
@@ -212,6 +220,13 @@ func (*expireEvent) walk(*walker)       {}
 func (e *suspendEvent) walk(w *walker)  { w.fixed(e.Peer[:]); w.str8(&e.Reason, maxReason) }
 func (e *settleEvent) walk(w *walker)   { w.fixed(e.Submitter[:]) }
 func (e *evidenceEvent) walk(w *walker) { w.str8((*string)(&e.Rule), maxName); w.bytes16(&e.Receipt) }
+func (e *limitEvent) walk(w *walker) {
+	w.fixed(e.Partner[:])
+	w.u32(&e.Limits.Rate)
+	w.u32(&e.Limits.Burst)
+	w.u32(&e.Limits.Streams)
+	w.u64(&e.Limits.Day)
+}
 
 // place is where an event stands, the head of its body: version u16 | sequence u64 | time i64 (Unix ms) | hash of the
 // record before it [32].

@@ -75,6 +75,8 @@ func (s *state) dispatch(p place, e event) error {
 		return nil
 	case *evidenceEvent:
 		return s.foldEvidence(p, e)
+	case *limitEvent:
+		return s.foldLimits(e)
 	}
 	return errors.New("unknown event")
 }
@@ -236,6 +238,7 @@ func (s *state) foldGrant(p place, e *grantEvent) error {
 		s.grants[g.ID] = live
 		s.partners[e.Partner].live++
 	}
+	s.partners[e.Partner].held += g.Limit - live.Limit // of a new one all: its limit was 0
 	live.SignedGrant = g
 	s.put(tableGrant, g.ID.String(), live)
 	return nil
@@ -268,6 +271,7 @@ func (s *state) closeGrant(g *liveGrant) error {
 	}
 	g.phase, g.finals = grantClosed, nil
 	s.partners[g.partner].live--
+	s.partners[g.partner].held -= g.Limit - g.used
 	s.put(tableGrant, g.ID.String(), g)
 	return nil
 }

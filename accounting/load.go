@@ -125,6 +125,7 @@ func loadGrant(s *state, c *cells) {
 		c.fail("a grant of nobody")
 	case g.phase != grantClosed:
 		holder.live++
+		holder.held += g.Limit - g.used
 	}
 }
 

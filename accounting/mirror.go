@@ -80,6 +80,9 @@ func copyFile(from, to string) error {
 
 // begin checks the database as such, and opens the postings.
 func (m *mirror) begin(ctx context.Context) error {
+	if err := modernise(ctx, m.db); err != nil {
+		return err
+	}
 	var verdict string
 	if err := m.db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil {
 		return err
@@ -244,6 +247,12 @@ func (s *state) rows(table string) map[string][]any {
 		addAll(add, s.invites)
 	case tableEvidence:
 		addAll(add, s.evidence)
+	case tableLimits:
+		for _, p := range s.partners {
+			if p.limited {
+				add(limitsRow{p})
+			}
+		}
 	}
 	return all
 }

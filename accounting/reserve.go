@@ -23,11 +23,17 @@ const (
 
 // Authorise is a relay's question whether it may serve a partner: it checks name and key and reserves up to want bytes of
 // the balance.
-func (b *Book) Authorise(ctx context.Context, relay identity.ID, name, key string, want uint64) (SignedGrant, error) {
+func (b *Book) Authorise(ctx context.Context, relay identity.ID, name, key string, want uint64) (Allowance, error) {
 	if _, err := b.Authenticate(name, key); err != nil {
-		return SignedGrant{}, err
+		return Allowance{}, err
 	}
-	return b.IssueGrant(ctx, name, relay, want)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g, err := b.issueLocked(ctx, name, relay, want)
+	if err != nil {
+		return Allowance{}, err
+	}
+	return Allowance{g, b.termsLocked(b.state.byName[name])}, nil
 }
 
 // IssueGrant reserves up to want bytes of a partner's balance for one relay; what the balance does not cover is left off,
@@ -36,6 +42,10 @@ func (b *Book) Authorise(ctx context.Context, relay identity.ID, name, key strin
 func (b *Book) IssueGrant(ctx context.Context, name string, relay identity.ID, want uint64) (SignedGrant, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.issueLocked(ctx, name, relay, want)
+}
+
+func (b *Book) issueLocked(ctx context.Context, name string, relay identity.ID, want uint64) (SignedGrant, error) {
 	p := b.state.byName[name]
 	if p == nil {
 		return SignedGrant{}, errNoPartner
@@ -47,13 +57,17 @@ func (b *Book) IssueGrant(ctx context.Context, name string, relay identity.ID, w
 	if p.live >= maxPartnerGrants {
 		return SignedGrant{}, wire.Errorf(wire.PartnerLimit, "the partner has %d live grants", p.live)
 	}
+	room, err := b.roomLocked(p)
+	if err != nil {
+		return SignedGrant{}, err
+	}
 	now := b.nowLocked()
 	g := Grant{
 		Issuer:      b.cfg.Key.ID(),
 		Relay:       relay,
 		Purpose:     p.purpose,
 		Price:       b.state.price,
-		Limit:       min(max(want, minGrant), affordable),
+		Limit:       min(max(want, minGrant), affordable, room),
 		Issued:      now,
 		NotAfter:    now + b.cfg.GrantLife.Milliseconds(),
 		MaxChannels: maxGrantChannels,
@@ -65,9 +79,17 @@ func (b *Book) IssueGrant(ctx context.Context, name string, relay identity.ID, w
 
 // Renew extends a grant: up to want bytes more, as far as the balance goes, and a later end, at most [MaxGrantLife] after
 // its issue. Only the relay that holds the grant may ask.
-func (b *Book) Renew(ctx context.Context, relay identity.ID, id GrantID, want uint64) (SignedGrant, error) {
+func (b *Book) Renew(ctx context.Context, relay identity.ID, id GrantID, want uint64) (Allowance, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	g, err := b.renewLocked(ctx, relay, id, want)
+	if err != nil {
+		return Allowance{}, err
+	}
+	return Allowance{g, b.termsLocked(b.state.partners[b.state.grants[id].partner])}, nil
+}
+
+func (b *Book) renewLocked(ctx context.Context, relay identity.ID, id GrantID, want uint64) (SignedGrant, error) {
 	now := b.nowLocked()
 	held := b.state.grants[id]
 	if held == nil || held.Relay != relay || held.phase != grantOpen || now >= held.NotAfter {
@@ -83,7 +105,11 @@ func (b *Book) Renew(ctx context.Context, relay identity.ID, id GrantID, want ui
 	if affordable < g.Limit+minGrant {
 		return SignedGrant{}, errBalance
 	}
-	g.Limit = min(g.Limit+min(max(want, minGrant), MaxGrantBytes), affordable)
+	room, err := b.roomLocked(b.state.partners[held.partner])
+	if err != nil {
+		return SignedGrant{}, err
+	}
+	g.Limit = min(g.Limit+min(max(want, minGrant), MaxGrantBytes, room), affordable)
 	g.NotAfter = max(g.NotAfter, min(now+b.cfg.GrantLife.Milliseconds(), g.Issued+MaxGrantLife.Milliseconds()))
 	return b.grantLocked(ctx, held.partner, g)
 }

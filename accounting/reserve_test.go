@@ -163,7 +163,7 @@ func TestRenewEndsADayAfterTheIssue(t *testing.T) {
 		if err = renewed; err != nil {
 			break
 		}
-		g = next
+		g = next.SignedGrant
 	}
 	if life := time.Duration(g.NotAfter-g.Issued) * time.Millisecond; wire.CodeOf(err) != wire.GrantInvalid || life != MaxGrantLife {
 		t.Errorf("a grant was renewed to a life of %s, then %v; want %s, then grant_invalid", life, err, MaxGrantLife)

@@ -45,18 +45,21 @@ type server struct {
 func (s *server) relayCalls() {
 	b := s.book
 	post(s, pathAuthorise, relays, func(ctx context.Context, relay identity.ID, c authoriseCall) (grantAnswer, error) {
-		g, err := b.Authorise(ctx, relay, c.Name, c.Key, c.Want)
-		return grantAnswer{g.Bytes()}, err
+		a, err := b.Authorise(ctx, relay, c.Name, c.Key, c.Want)
+		return grantAnswer{a.Bytes(), a.Terms}, err
 	})
 	post(s, pathRenew, relays, func(ctx context.Context, relay identity.ID, c renewCall) (grantAnswer, error) {
-		g, err := b.Renew(ctx, relay, c.Grant, c.Want)
-		return grantAnswer{g.Bytes()}, err
+		a, err := b.Renew(ctx, relay, c.Grant, c.Want)
+		return grantAnswer{a.Bytes(), a.Terms}, err
 	})
 	post(s, pathRelease, relays, func(ctx context.Context, relay identity.ID, c releaseCall) (Released, error) {
 		return b.Release(ctx, relay, c.Grant, c.Finals)
 	})
 	post(s, pathHeartbeat, relays, func(ctx context.Context, relay identity.ID, h Heartbeat) (Orders, error) {
 		return b.Heartbeat(ctx, relay, h)
+	})
+	post(s, pathReport, relays, func(ctx context.Context, relay identity.ID, report UsageReport) (struct{}, error) {
+		return struct{}{}, b.ReportUsage(ctx, relay, report)
 	})
 	post(s, pathHistory, relays, func(ctx context.Context, _ identity.ID, c historyCall) (History, error) {
 		a, err := b.EdgeAccount(ctx, c.Edge)
@@ -96,8 +99,14 @@ func (s *server) operatorCalls() {
 	post(s, pathCredit, operator, func(ctx context.Context, _ identity.ID, c creditCall) (struct{}, error) {
 		return struct{}{}, b.Credit(ctx, c.Name, c.Bytes)
 	})
+	post(s, pathLimits, operator, func(ctx context.Context, _ identity.ID, c limitsCall) (struct{}, error) {
+		return struct{}{}, b.SetLimits(ctx, c.Name, c.Limits)
+	})
 	post(s, pathUsage, operator, func(ctx context.Context, _ identity.ID, c usageCall) (Usage, error) {
 		return b.Usage(ctx, c.Name)
+	})
+	post(s, pathBetween, operator, func(ctx context.Context, _ identity.ID, q UsageQuery) (UsageAnswer, error) {
+		return b.UsageBetween(ctx, q)
 	})
 	post(s, pathInvite, operator, func(ctx context.Context, _ identity.ID, _ struct{}) (Invite, error) {
 		return b.Invite(ctx)
@@ -189,7 +198,7 @@ func (s *server) failure(r *http.Request, err error) (failure, int) {
 		reason = wire.Errorf(wire.Internal, "a fault of the hub, which has logged it")
 	}
 	var f failure
-	f.Error.Code, f.Error.Message = reason.Code.Name(), reason.Detail
+	f.Error.Code, f.Error.Message, f.Error.RetryMS = reason.Code.Name(), reason.Detail, reason.After.Milliseconds()
 	status := reason.Code.HTTPStatus()
 	if status == http.StatusProxyAuthRequired { // this is no proxy: say the same as a server
 		status = http.StatusForbidden

@@ -87,7 +87,11 @@ type partner struct {
 	purpose uint16
 	key     Hash
 	created int64
-	live    int // grants that are not closed; counted, not stored
+	limits  Limits
+	limited bool   // by an event: then the ledger has a row of it
+	live    int    // grants that are not closed; counted, not stored
+	held    uint64 // bytes that grants which are not closed may still deliver; counted, not stored
+	pace    pace
 }
 
 func (p *partner) values() []any {
@@ -236,6 +240,12 @@ func (s *state) use(a account, up, down uint64, m Micro) {
 	u := s.usage[id]
 	u.up, u.down, u.amount = u.up+up, u.down+down, u.amount+m
 	s.usage[id] = u
+}
+
+// usePartner is use for the one who pays.
+func (s *state) usePartner(p *partner, up, down uint64, m Micro) {
+	s.use(partnerAccount(p.id), up, down, m)
+	p.pace.add(s.time, up+down)
 }
 
 // edge returns the row of an edge, which exists from its first channel on.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // driver is the name under which modernc.org/sqlite registers itself. The programs that open a book or audit one import
@@ -27,6 +28,7 @@ const (
 	tableRelay    = "relay"
 	tableInvite   = "invite"
 	tableEvidence = "evidence"
+	tableLimits   = "limits"
 )
 
 // table is how a part of the state lies in the database. The first column is the primary key.
@@ -62,6 +64,11 @@ var tables = []table{
 	{tableRelay, "id TEXT PRIMARY KEY, proxy TEXT, tunnel TEXT, region TEXT, admitted INTEGER, suspended TEXT", loadRelay},
 	{tableInvite, "id TEXT PRIMARY KEY, expires INTEGER, edge TEXT", loadInvite},
 	{tableEvidence, "id INTEGER PRIMARY KEY, rule TEXT, channel TEXT, edge TEXT, relay TEXT", loadEvidence},
+	{tableLimits, "id TEXT PRIMARY KEY, rate INTEGER, burst INTEGER, streams INTEGER, day INTEGER", loadLimits},
+}
+
+func (t table) create() string {
+	return fmt.Sprintf("CREATE TABLE %s (%s) WITHOUT ROWID", t.name, t.columns)
 }
 
 // growing are the tables that the state does not keep.
@@ -73,7 +80,7 @@ CREATE TABLE usage (account TEXT, day TEXT, up INTEGER, down INTEGER, amount INT
 func schema() string {
 	var b strings.Builder
 	for _, t := range tables {
-		fmt.Fprintf(&b, "CREATE TABLE %s (%s) WITHOUT ROWID;\n", t.name, t.columns)
+		b.WriteString(t.create() + ";\n")
 	}
 	b.WriteString(growing)
 	return b.String()
@@ -104,13 +111,30 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	}
 	var n int
 	err = db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'").Scan(&n)
-	if err == nil && n == 0 {
+	switch {
+	case err != nil:
+	case n == 0:
 		_, err = db.ExecContext(ctx, "BEGIN;"+schema()+"COMMIT;")
+	default:
+		err = modernise(ctx, db)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", path, err), db.Close())
 	}
 	return &store{db}, nil
+}
+
+// modernise adds to a ledger the tables that it was made before. Nothing in the journals of that time would have filled them.
+func modernise(ctx context.Context, db *sql.DB) error {
+	for _, t := range tables {
+		if t.name != tableLimits {
+			continue
+		}
+		if _, err := db.ExecContext(ctx, strings.Replace(t.create(), "TABLE", "TABLE IF NOT EXISTS", 1)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // load reads the state back.
@@ -127,6 +151,9 @@ func (d *store) load(ctx context.Context) (*state, error) {
 		}
 	}
 	clear(s.dirty)
+	if err := d.loadPace(ctx, s); err != nil {
+		return nil, fmt.Errorf("load ledger: table usage: %w", err)
+	}
 	for _, m := range s.ledger.balances {
 		s.ledger.total += m
 	}
@@ -134,6 +161,30 @@ func (d *store) load(ctx context.Context) (*state, error) {
 		return nil, fmt.Errorf("load ledger: %w", errConservation)
 	}
 	return s, nil
+}
+
+// loadPace counts what partners have used on the last day of the book and the one before it.
+func (d *store) loadPace(ctx context.Context, s *state) error {
+	for _, back := range []int64{1, 0} {
+		at := s.time - back*dayMillis
+		const query = "SELECT account, up + down FROM usage WHERE account LIKE 'partner:%' AND day = ?"
+		err := d.each(ctx, query, func(values []any) error {
+			c := cells{values: values}
+			name, bytes := parseAccount(c.text()), uint64(c.int())
+			var id PartnerID
+			if err := unhex(id[:], []byte(name.id)); err != nil {
+				return err
+			}
+			if p := s.partners[id]; p != nil {
+				p.pace.add(at, bytes)
+			}
+			return c.err
+		}, time.UnixMilli(at).UTC().Format(time.DateOnly))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // each calls f with every row of a query.

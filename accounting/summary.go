@@ -40,7 +40,19 @@ func (b *Book) Heartbeat(ctx context.Context, relay identity.ID, h Heartbeat) (O
 		orders.Suspended = append(orders.Suspended, id)
 	}
 	slices.SortFunc(orders.Suspended, compareIDs)
+	orders.Relays = b.presentLocked()
 	return orders, nil
+}
+
+// presentLocked is how many relays were heard of lately.
+func (b *Book) presentLocked() (n int) {
+	now := b.cfg.Clock()
+	for id, last := range b.beats {
+		if now.Sub(last.seen) < beatPatience && b.admittedLocked(id) {
+			n++
+		}
+	}
+	return n
 }
 
 // admittedLocked reports whether a relay is in the network and not suspended.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sward/internal/wire"
@@ -27,7 +28,8 @@ type pair [sha256.Size]byte
 
 // account is one name and key as a partner presented them, with what the hub said of it.
 type account struct {
-	at pair
+	at     pair
+	stands atomic.Pointer[standing] // nil until it was confirmed
 
 	mu      sync.Mutex // held while the hub is asked: one partner never asks twice at once
 	checked time.Time
@@ -47,7 +49,8 @@ func newAccounts() *accounts {
 	return &accounts{partners: map[pair]*account{}, strangers: map[pair]*account{}}
 }
 
-func (a *accounts) find(name, key string) *account {
+// find returns the entry of a name and key. known says that they have been confirmed, however long ago.
+func (a *accounts) find(name, key string) (found *account, known bool) {
 	h := sha256.New()
 	h.Write([]byte(name))
 	h.Write([]byte{0}) // a name holds no NUL, so no two pairs share a hash
@@ -56,15 +59,15 @@ func (a *accounts) find(name, key string) *account {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if found, ok := a.partners[at]; ok {
-		return found
+		return found, true
 	}
 	if found, ok := a.strangers[at]; ok {
-		return found
+		return found, false
 	}
 	makeRoom(a.strangers, maxStrangers)
 	made := &account{at: at}
 	a.strangers[at] = made
-	return made
+	return made, false
 }
 
 // confirm remembers one among the partners.
@@ -89,35 +92,61 @@ func makeRoom(table map[pair]*account, most int) {
 	}
 }
 
-// authorise confirms a partner, from the cache while that is fresh, and has a grant ready for its next stream.
-func (r *Relay) authorise(ctx context.Context, name, key string, _ netip.Addr) (*account, error) {
-	a := r.accounts.find(name, key)
+// authorise confirms a partner, from the cache while that is fresh, and has a grant ready for its next stream. Who has
+// tried too many wrong keys waits first.
+func (r *Relay) authorise(ctx context.Context, name, key string, from netip.Addr) (*account, error) {
+	a, known := r.accounts.find(name, key)
+	if err := r.limits.guesses.check(name, from, known, r.cfg.Clock()); err != nil {
+		return nil, err
+	}
+	err := r.confirm(ctx, a, name, key)
+	switch wire.CodeOf(err) {
+	case wire.OK:
+		r.limits.guesses.right(name, from)
+		return a, nil
+	case wire.AuthFailed:
+		r.limits.guesses.wrong(name, from, r.cfg.Clock())
+	}
+	return nil, err
+}
+
+// confirm asks the hub, where the cache does not know.
+func (r *Relay) confirm(ctx context.Context, a *account, name, key string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := r.cfg.Clock()
 	if a.refused != nil && now.Sub(a.checked) < refusalLife {
-		return nil, a.refused
+		return a.refused
 	}
-	if a.grant != nil && a.grant.usable(now) && now.Sub(a.checked) < accountLife {
-		return a, nil
+	usable := a.grant != nil && a.grant.usable(now)
+	if usable && now.Sub(a.checked) < accountLife {
+		return nil
 	}
-	signed, err := r.cfg.Hub.Authorise(ctx, name, key, firstGrant)
+	allowed, err := r.cfg.Hub.Authorise(ctx, name, key, firstGrant)
 	if err == nil {
-		err = r.checkGrant(signed)
+		err = r.checkGrant(allowed.SignedGrant)
 	}
-	if wire.CodeOf(err) == wire.HubAway {
-		if a.grant != nil && a.grant.usable(now) {
-			return a, nil // what was granted stays good while it lasts
+	switch wire.CodeOf(err) {
+	case wire.HubAway:
+		if usable {
+			return nil // what was granted stays good while it lasts
 		}
-		return nil, err
+		return err
+	case wire.BalanceExhausted, wire.PartnerCap:
+		if usable { // name and key are right, and the rest of the balance or of the day is in this very grant
+			a.checked, a.refused = now, nil
+			return nil
+		}
 	}
 	a.checked, a.refused = now, err
 	if err != nil {
-		return nil, err
+		return err
 	}
-	a.grant = r.adopt(signed)
+	a.stands.Store(r.limits.standings.update(allowed.Terms, now))
+	a.grant = r.adopt(allowed.SignedGrant)
+	a.grant.of(allowed.Account)
 	r.accounts.confirm(a)
-	return a, nil
+	return nil
 }
 
 func (a *account) current() *grant {
@@ -126,5 +155,15 @@ func (a *account) current() *grant {
 	return a.grant
 }
 
-// LowBalance is how many bytes the account can still pay for, when it is time to say so.
-func (a *account) LowBalance() (bytes uint64, low bool) { return 0, false }
+// standing is how the account stands; only a confirmed one is asked.
+func (a *account) standing() *standing { return a.stands.Load() }
+
+// LowBalance is how many bytes the account can still pay for, when it is time to say so: what the hub said last, and what
+// is left of the grant here. What other relays have used since is not in it.
+func (a *account) LowBalance() (bytes uint64, low bool) {
+	left, threshold := a.standing().balance()
+	if g := a.current(); g != nil {
+		left += g.rest()
+	}
+	return left, left < threshold
+}

@@ -34,6 +34,7 @@ type grant struct {
 	id accounting.GrantID
 
 	mu        sync.Mutex
+	account   accounting.AccountTag  // who pays, for those who came in at the door; the hub's streams tell only a grant
 	signed    accounting.SignedGrant // the latest version: the hub extends a grant by signing its id again
 	used      uint64                 // delivered, or reserved by running streams
 	open      int                    // streams that run on it
@@ -96,9 +97,9 @@ func (r *Relay) extend(g *grant) {
 	g.mu.Lock()
 	want := min(g.signed.Limit, maxExtension)
 	g.mu.Unlock()
-	signed, err := r.cfg.Hub.Renew(ctx, g.id, want)
+	more, err := r.cfg.Hub.Renew(ctx, g.id, want)
 	if err == nil {
-		err = r.checkGrant(signed)
+		err = r.checkGrant(more.SignedGrant)
 	}
 	if wire.CodeOf(err) == wire.HubAway {
 		pause(r.ctx, extendPause)
@@ -107,7 +108,8 @@ func (r *Relay) extend(g *grant) {
 	defer g.mu.Unlock()
 	switch {
 	case err == nil:
-		g.signed = signed
+		g.signed = more.SignedGrant
+		r.limits.standings.update(more.Terms, r.cfg.Clock())
 		r.regrant(g)
 	case wire.CodeOf(err) != wire.HubAway:
 		g.final = err
@@ -144,6 +146,30 @@ func (g *grant) leave(now time.Time) {
 	defer g.mu.Unlock()
 	g.open--
 	g.idleSince = now
+}
+
+// of notes whose grant it is.
+func (g *grant) of(account accounting.AccountTag) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.account = account
+}
+
+// payer is the account that came in at the door; zero for the hub's streams.
+func (g *grant) payer() accounting.AccountTag {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.account
+}
+
+// rest is what may still be delivered on g.
+func (g *grant) rest() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.retired {
+		return 0
+	}
+	return g.signed.Limit - g.used
 }
 
 // usable reports whether a new stream may start on g.

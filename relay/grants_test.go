@@ -21,9 +21,10 @@ type scriptedHub struct {
 	release func() error
 }
 
-func (h *scriptedHub) Renew(_ context.Context, id accounting.GrantID, want uint64) (accounting.SignedGrant, error) {
+func (h *scriptedHub) Renew(_ context.Context, id accounting.GrantID, want uint64) (accounting.Allowance, error) {
 	h.asked.Add(1)
-	return h.renew(id, want)
+	g, err := h.renew(id, want)
+	return accounting.Allowance{SignedGrant: g, Terms: accounting.Terms{Limits: accounting.Unlimited()}}, err
 }
 
 func (h *scriptedHub) Release(context.Context, accounting.GrantID, []accounting.Final) (accounting.Released, error) {
@@ -69,9 +70,10 @@ func grantRelay(t *testing.T, limit uint64) (r *Relay, hub *scriptedHub, g *gran
 	}
 	hub = &scriptedHub{}
 	ctx, stop := context.WithCancel(t.Context())
+	cfg := Config{Key: relayKey, Network: "test", Hub: hub, HubID: hubKey.ID()}.withDefaults()
 	r = &Relay{
-		cfg:   Config{Key: relayKey, Network: "test", Hub: hub, HubID: hubKey.ID()}.withDefaults(),
-		edges: newTable(), grants: map[accounting.GrantID]*grant{}, ctx: ctx,
+		cfg: cfg, edges: newTable(), grants: map[accounting.GrantID]*grant{}, ctx: ctx,
+		accounts: newAccounts(), limits: newLimits(cfg), usage: newUsageLog(),
 	}
 	t.Cleanup(func() {
 		stop()

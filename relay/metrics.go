@@ -43,5 +43,5 @@ func (m *metrics) streamEnded(up, down uint64) {
 // Metrics are the relay's collectors, for the role's registry.
 func (r *Relay) Metrics() []prometheus.Collector {
 	m := r.metrics
-	return []prometheus.Collector{m.edges, m.streams, m.bytes, m.refusals, m.receipts}
+	return []prometheus.Collector{m.edges, m.streams, m.bytes, m.refusals, m.receipts, r.limits.abuse}
 }

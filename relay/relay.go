@@ -43,13 +43,15 @@ const (
 // Hub is what a relay asks of the hub; *accounting.Client is it.
 type Hub interface {
 	// Authorise confirms a partner's name and key and reserves up to want bytes of its balance as a grant.
-	Authorise(ctx context.Context, name, key string, want uint64) (accounting.SignedGrant, error)
+	Authorise(ctx context.Context, name, key string, want uint64) (accounting.Allowance, error)
 	// Renew extends a grant by up to want bytes: the same id, signed again with a higher limit and a later expiry.
-	Renew(ctx context.Context, id accounting.GrantID, want uint64) (accounting.SignedGrant, error)
+	Renew(ctx context.Context, id accounting.GrantID, want uint64) (accounting.Allowance, error)
 	// Release returns the rest of a grant to the balance once its receipts are in.
 	Release(ctx context.Context, id accounting.GrantID, finals []accounting.Final) (accounting.Released, error)
 	// History tells what the hub has credited to an edge.
 	History(ctx context.Context, edge identity.ID) (accounting.History, error)
+	// ReportUsage tells what partners used, once however often it is said.
+	ReportUsage(ctx context.Context, report accounting.UsageReport) error
 	// Settle submits receipts with the channels they belong to.
 	Settle(ctx context.Context, channels []accounting.SignedChannel, receipts []accounting.SignedReceipt) ([]accounting.Settled, error)
 	// Heartbeat tells the hub that this relay is there, and brings what the relay must know.
@@ -70,6 +72,7 @@ type Config struct {
 	Ports      []uint16                                                     // targets' ports that partners may use; default 80 and 443
 	Peers      []netip.Addr                                                 // addresses of the network itself: nobody is connected to them
 	Resolve    func(ctx context.Context, name string) ([]netip.Addr, error) // for what browsers fetch; default: the system's servers
+	Limits     LimitsConfig                                                 // what a target stands, and what looks like abuse
 	Hub        Hub
 	HubID      identity.ID
 	Dir        string // receipts on their way to the hub
@@ -100,6 +103,8 @@ type Relay struct {
 	metrics *metrics
 
 	accounts *accounts
+	limits   *limits
+	usage    *usageLog
 
 	grantsMu sync.Mutex
 	grants   map[accounting.GrantID]*grant
@@ -126,7 +131,7 @@ func New(cfg Config) (*Relay, error) {
 	}
 	r := &Relay{
 		cfg: cfg, edges: newTable(), grants: map[accounting.GrantID]*grant{},
-		accounts: newAccounts(),
+		accounts: newAccounts(), limits: newLimits(cfg), usage: newUsageLog(),
 	}
 	r.metrics = newMetrics(r)
 	return r, nil
@@ -175,6 +180,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	})
 	upkeep.Go(func() error { r.every(lasting, settleEvery, r.settleOnce); return nil })
 	upkeep.Go(func() error { r.every(lasting, beatEvery, r.beatOnce); return nil })
+	upkeep.Go(func() error { r.every(lasting, usageEvery, r.reportUsage); return nil })
 	upkeep.Go(func() error {
 		r.every(lasting, grantIdle/4, func(ctx context.Context) error { r.releaseIdle(ctx, false); return nil })
 		return nil
@@ -236,6 +242,9 @@ func (r *Relay) leave(ctx context.Context) {
 	}
 	if err := r.settleOnce(ctx); err != nil {
 		r.cfg.Log.Warn("receipts stay in the spool until the next start", "err", err)
+	}
+	if err := r.reportUsage(ctx); err != nil {
+		r.cfg.Log.Warn("the breakdown of the last use is lost", "err", err)
 	}
 	r.releaseIdle(ctx, true)
 }

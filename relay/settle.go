@@ -38,6 +38,7 @@ func (r *Relay) beatOnce(ctx context.Context) error {
 		return err
 	}
 	r.edges.suspend(orders.Suspended)
+	r.limits.relays.Store(int32(max(orders.Relays, 1)))
 	r.ordersMu.Lock()
 	defer r.ordersMu.Unlock()
 	r.orders = orders
