@@ -17,10 +17,10 @@ TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 GEO     := .cache/geo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench demo check cross geo sdk clean
+.PHONY: help build test race lint fuzz bench bench-wan demo check cross geo sdk clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build sward and sward-edge into bin/
 	$(SHIP) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -45,6 +45,16 @@ fuzz: ## Run each fuzz target for FUZZTIME inputs (20000x), or a time (10s)
 
 bench: ## Measure the whole path over loopback, as ratios, and write bench.txt for benchstat
 	$(SHIP) run ./internal/bench/road -out bench.txt
+
+# Peers of the benchmarks that come from source. Others are Debian's (nginx-light squid tinyproxy dante-server), or are
+# given by SWARD_BENCH_FRPS and the like: docs/benchmarks.md.
+SING_BOX := github.com/sagernet/sing-box/cmd/sing-box@v1.14.1
+
+bin/tools/sing-box:
+	GOBIN=$(abspath $(BIN)/tools) $(SHIP) install -tags with_quic,with_utls -ldflags '-s -w' $(SING_BOX)
+
+bench-wan: build bin/tools/sing-box ## Measure goodput over a lossy home line, with its peers (needs Linux and root)
+	$(SHIP) run ./internal/bench/wan $(WRITE)
 
 demo: ## Run the whole network once, start to finish: proxy, crawl, search, points, audit
 	$(SHIP) run ./cmd/sward sandbox --tour

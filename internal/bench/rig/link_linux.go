@@ -1,0 +1,241 @@
+package rig
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	mtu = 1500
+	// deviceQueue in packets is what the kernel holds for the link to read. The line's queue is the link's own, so this
+	// one must never be the one that is full.
+	deviceQueue = "10000"
+)
+
+// Shape is what a line does to packets. The zero Shape is a line without limits.
+type Shape struct {
+	Delay time.Duration // one way
+	Loss  float64       // share of the packets that vanish, each way, after the queue
+	Rate  int64         // bits per second each way; 0 is no limit
+	Queue int           // bytes that wait for the rate; what does not fit is dropped, as a home router does
+}
+
+// Link is a line between two namespaces: two TUN devices with this process between them.
+type Link struct {
+	ways  [2]*way // 0: street to home (up), 1: home to street (down)
+	files []*os.File
+	wait  sync.WaitGroup
+}
+
+// NewLink joins two namespaces by a line. The same seed loses the same packets.
+func NewLink(street, home *Space, seed uint64) (*Link, error) {
+	near, err := device(street, Door)
+	if err != nil {
+		return nil, err
+	}
+	far, err := device(home, Home)
+	if err != nil {
+		near.Close()
+		return nil, err
+	}
+	l := &Link{files: []*os.File{near, far}}
+	l.ways[0], l.ways[1] = newWay(near, far, seed), newWay(far, near, seed+1)
+	for _, w := range l.ways {
+		l.wait.Go(w.read)
+		l.wait.Go(w.write)
+	}
+	return l, nil
+}
+
+// device makes a TUN device in a namespace and gives it its address.
+func device(s *Space, address string) (file *os.File, err error) {
+	err = s.Do(func() error {
+		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return fmt.Errorf("%w: no TUN device here: %w", ErrMissing, err)
+		}
+		request, err := unix.NewIfreq("line")
+		if err == nil {
+			request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+			err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
+		}
+		if err != nil {
+			unix.Close(fd)
+			return fmt.Errorf("%w: no TUN device here: %w", ErrMissing, err)
+		}
+		file = os.NewFile(uintptr(fd), "tun")
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(
+		s.IP("addr", "add", address+"/24", "dev", "line"),
+		s.IP("link", "set", "line", "mtu", fmt.Sprint(mtu), "txqueuelen", deviceQueue, "up"))
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// Shape changes the line, both ways, for the packets that come from now on.
+func (l *Link) Shape(s Shape) {
+	for _, w := range l.ways {
+		w.mu.Lock()
+		w.shape = s
+		w.mu.Unlock()
+	}
+}
+
+// Seed starts the line's luck anew, so that every row of a table meets the same.
+func (l *Link) Seed(seed uint64) {
+	for i, w := range l.ways {
+		w.mu.Lock()
+		w.luck = rand.New(rand.NewPCG(seed, uint64(i)))
+		w.mu.Unlock()
+	}
+}
+
+// Counts are packets since the start: carried, lost by chance, dropped by a full queue, both ways together.
+func (l *Link) Counts() (carried, lost, dropped int) {
+	for _, w := range l.ways {
+		w.mu.Lock()
+		carried, lost, dropped = carried+w.carried, lost+w.lost, dropped+w.dropped
+		w.mu.Unlock()
+	}
+	return carried, lost, dropped
+}
+
+// Close ends the line and its devices.
+func (l *Link) Close() {
+	for _, w := range l.ways {
+		w.close()
+	}
+	for _, f := range l.files {
+		f.Close()
+	}
+	l.wait.Wait()
+}
+
+// way is one direction of a line. Packets leave in the order in which they came, so a queue is enough: the one at its
+// head is always the next to leave.
+type way struct {
+	from, to *os.File
+
+	mu                     sync.Mutex
+	more                   sync.Cond
+	shape                  Shape
+	luck                   *rand.Rand
+	free                   time.Time // when the rate has sent all that it took
+	waiting                []parcel
+	closed                 bool
+	carried, lost, dropped int
+}
+
+type parcel struct {
+	due  time.Time
+	data []byte
+}
+
+func newWay(from, to *os.File, seed uint64) *way {
+	w := &way{from: from, to: to, luck: rand.New(rand.NewPCG(seed, 0))}
+	w.more.L = &w.mu
+	return w
+}
+
+func (w *way) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.more.Broadcast()
+}
+
+var parcels = sync.Pool{New: func() any { b := make([]byte, mtu+64); return &b }}
+
+// read takes packets off the device until it is closed.
+func (w *way) read() {
+	for {
+		buf := *parcels.Get().(*[]byte)
+		buf = buf[:cap(buf)]
+		n, err := w.from.Read(buf)
+		if err != nil {
+			return
+		}
+		w.take(time.Now(), buf[:n])
+	}
+}
+
+// take decides a packet's fate: dropped by a full queue, lost, or due at a moment.
+func (w *way) take(now time.Time, data []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	leaves := now
+	if w.shape.Rate > 0 {
+		if w.free.Before(now) {
+			w.free = now
+		}
+		queued := int64(w.free.Sub(now)) * w.shape.Rate / 8 / int64(time.Second)
+		if queued+int64(len(data)) > int64(w.shape.Queue) {
+			w.dropped++
+			parcels.Put(&data)
+			return
+		}
+		w.free = w.free.Add(time.Duration(int64(len(data)) * 8 * int64(time.Second) / w.shape.Rate))
+		leaves = w.free
+	}
+	if w.shape.Loss > 0 && w.luck.Float64() < w.shape.Loss {
+		w.lost++
+		parcels.Put(&data)
+		return
+	}
+	w.carried++
+	w.waiting = append(w.waiting, parcel{leaves.Add(w.shape.Delay), data})
+	if len(w.waiting) == 1 {
+		w.more.Signal()
+	}
+}
+
+// slack is how late a packet may be for the sake of sending it together with the next ones.
+const slack = 100 * time.Microsecond
+
+// write puts packets on the other device when they are due. It sleeps by the kernel's own clock on its own thread: the
+// runtime's timers are a millisecond coarse when nothing else runs.
+func (w *way) write() {
+	var batch []parcel
+	for {
+		w.mu.Lock()
+		for len(w.waiting) == 0 && !w.closed {
+			w.more.Wait()
+		}
+		if w.closed {
+			w.mu.Unlock()
+			return
+		}
+		wait := time.Until(w.waiting[0].due)
+		if wait <= 0 {
+			n, until := 0, time.Now().Add(slack)
+			for n < len(w.waiting) && w.waiting[n].due.Before(until) {
+				n++
+			}
+			batch = append(batch[:0], w.waiting[:n]...)
+			w.waiting = w.waiting[n:] // append moves the rest to a new array now and then
+		}
+		w.mu.Unlock()
+		if wait > 0 {
+			t := unix.NsecToTimespec(int64(wait))
+			unix.Nanosleep(&t, nil) //nolint:errcheck // woken early, it looks again
+			continue
+		}
+		for _, p := range batch {
+			w.to.Write(p.data) //nolint:errcheck // a closed device ends the read as well
+			parcels.Put(&p.data)
+		}
+	}
+}

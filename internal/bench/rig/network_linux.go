@@ -1,0 +1,259 @@
+package rig
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Ports of the network's programs, all at Street.
+const (
+	hubPort    = "7400"
+	apiPort    = "7401"
+	searchPort = "7402"
+	tunnelPort = "7443"
+	doorPort   = "7480"
+)
+
+const (
+	upTime  = 20 * time.Second // for a program to come up
+	partner = "acme"
+	// history in bytes is what a relay wants to have seen credited before it trusts an edge with the largest window: a
+	// new edge would wait for receipts, as it should, but homes with history are what is measured.
+	history = 96 << 20
+)
+
+// Network is the built programs at work: a hub and a relay in the street, an edge in the home.
+type Network struct {
+	Hub, Relay, Edge *Program
+	Partner, Key     string
+	Door             string // the partners' door, host:port
+
+	rig     *Rig
+	sward   string
+	edge    string
+	dir     string
+	edgeDir string
+}
+
+// Programs says where the built programs are, and how they run.
+type Programs struct {
+	Bin        string   // directory that holds sward and sward-edge
+	RelayFlags []string // beyond those that the rig needs
+	RelayFile  string   // lines for relay.yaml
+	HubFile    string   // lines for hub.yaml
+	EdgeFile   string   // lines for edge.yaml
+}
+
+// StartNetwork starts the programs and waits until a request has gone through them. The site must be up.
+func (r *Rig) StartNetwork(ctx context.Context, p Programs) (n *Network, err error) {
+	bin, err := filepath.Abs(p.Bin)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(r.Dir, "network-") // one rig may carry several, one after the other
+	if err != nil {
+		return nil, err
+	}
+	n = &Network{
+		rig: r, dir: dir, sward: filepath.Join(bin, "sward"), edge: filepath.Join(bin, "sward-edge"),
+		edgeDir: filepath.Join(dir, "edge"), Partner: partner, Door: net.JoinHostPort(Street, doorPort),
+	}
+	for _, program := range []string{n.sward, n.edge} {
+		if _, err := os.Stat(program); err != nil {
+			return nil, fmt.Errorf("%w: %s is not built: run make build", ErrMissing, filepath.Base(program))
+		}
+	}
+	if err := n.start(ctx, p); err != nil {
+		err = fmt.Errorf("%w\nhub: %s\nrelay: %s\nedge: %s", err, said(n.Hub), said(n.Relay), said(n.Edge))
+		n.Stop()
+		return nil, err
+	}
+	r.defers(n.Stop)
+	return n, nil
+}
+
+func said(p *Program) string {
+	if p == nil {
+		return "not started"
+	}
+	return p.Said()
+}
+
+func (n *Network) start(ctx context.Context, p Programs) (err error) {
+	r, at := n.rig, func(port string) string { return net.JoinHostPort(Street, port) }
+	hubDir, relayDir := filepath.Join(n.dir, "hub"), filepath.Join(n.dir, "relay")
+	for dir, file := range map[string][2]string{hubDir: {"hub.yaml", p.HubFile}, relayDir: {"relay.yaml", p.RelayFile}} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if file[1] == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, file[0]), []byte(file[1]), 0o600); err != nil {
+			return err
+		}
+	}
+	ask := func(args ...string) string {
+		if err != nil {
+			return ""
+		}
+		var out string
+		out, err = r.Street.Output(ctx, n.dir, nil, append([]string{n.sward}, args...)...)
+		return out
+	}
+	n.Hub, err = r.Street.Start(n.dir, "hub", n.sward, "hub", "--dir", hubDir, "--network", "rig", "--log", "warn",
+		"--internal", at(hubPort), "--api", at(apiPort), "--search", at(searchPort))
+	if err != nil {
+		return err
+	}
+	err = Eventually(ctx, "the hub is up", upTime, func() error {
+		c, err := r.Street.Dial(ctx, at(searchPort), net.Dialer{Timeout: time.Second})
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	hubID, relayID := ask("id", "--dir", hubDir), ask("id", "--dir", relayDir)
+	ask("admit", relayID, "--dir", hubDir)
+	n.Key = ask("partner", "add", partner, "--purpose", "market-research", "--dir", hubDir)
+	ask("partner", "credit", partner, "10TiB", "--dir", hubDir)
+	invitation := ask("owner", "invite", "--dir", hubDir)
+	if err != nil {
+		return err
+	}
+	n.Relay, err = r.Street.Start(n.dir, "relay", append([]string{n.sward, "relay", "--dir", relayDir, "--network", "rig", "--log", "warn",
+		"--hub", at(hubPort), "--hub-id", hubID, "--tunnel", at(tunnelPort), "--proxy", n.Door}, p.RelayFlags...)...)
+	if err != nil {
+		return err
+	}
+	_, err = r.Home.Output(ctx, n.dir, nil, n.edge, "init", "--dir", n.edgeDir, "--network", "rig", "--hub", at(hubPort), "--hub-id", hubID,
+		"--consent-code", invitation, "--day", "0", "--month", "0")
+	if err != nil {
+		return err
+	}
+	if err := n.widen(p.EdgeFile); err != nil {
+		return err
+	}
+	if n.Edge, err = n.startEdge(); err != nil {
+		return err
+	}
+	return n.Ready(ctx)
+}
+
+// widen lets the edge carry as many connections as it ever may: what it refuses by default is not what is measured.
+func (n *Network) widen(more string) error {
+	file := filepath.Join(n.edgeDir, "edge.yaml")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(string(data), "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "streams:") {
+			lines[i] = "streams: 1024"
+		}
+	}
+	return os.WriteFile(file, []byte(strings.Join(lines, "\n")+more), 0o600)
+}
+
+func (n *Network) startEdge() (*Program, error) {
+	return n.rig.Home.Start(n.dir, "edge", n.edge, "run", "--dir", n.edgeDir, "--log", "warn")
+}
+
+// Ready waits until a request goes through.
+func (n *Network) Ready(ctx context.Context) error {
+	return Eventually(ctx, "a request goes through the network", upTime, func() error { return n.fetch(ctx, 1) })
+}
+
+// Age gives the edge a history. It counts from the edge's next session on: see Renew.
+func (n *Network) Age(ctx context.Context) error {
+	if err := n.fetch(ctx, history); err != nil {
+		return fmt.Errorf("give the edge a history: %w", err)
+	}
+	n.Edge.Stop() // its last receipts reach the relay on the way out, and the hub soon after
+	time.Sleep(2 * time.Second)
+	return n.Renew(ctx)
+}
+
+// Renew starts the edge again: a new session, which knows nothing of what the line was before.
+func (n *Network) Renew(ctx context.Context) (err error) {
+	n.Edge.Stop()
+	if n.Edge, err = n.startEdge(); err != nil {
+		return err
+	}
+	return n.Ready(ctx)
+}
+
+// fetch downloads so many bytes through the door.
+func (n *Network) fetch(ctx context.Context, size int64) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return n.Dial(ctx) }}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/blob?n=%d", Site, size), nil)
+	if err != nil {
+		return err
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	got, err := io.Copy(io.Discard, answer.Body)
+	if err == nil && got != size {
+		err = fmt.Errorf("status %d with %d bytes, want %d", answer.StatusCode, got, size)
+	}
+	return err
+}
+
+// Dial opens a connection to the site's port 80 through the door.
+func (n *Network) Dial(ctx context.Context) (net.Conn, error) {
+	c, err := n.rig.Street.Dial(ctx, n.Door, net.Dialer{Timeout: 5 * time.Second, Control: Congestion("cubic")})
+	if err != nil {
+		return nil, err
+	}
+	return Connect(c, net.JoinHostPort(Site, "80"), n.Partner, n.Key)
+}
+
+// Stop ends the programs in the order in which an operator would.
+func (n *Network) Stop() {
+	for _, p := range []*Program{n.Edge, n.Relay, n.Hub} {
+		p.Stop()
+	}
+}
+
+// connectTime is how long a proxy may take over a CONNECT.
+const connectTime = 15 * time.Second
+
+// Connect asks the HTTP proxy at the other end of c for a tunnel to target. Without a name it gives no credentials.
+func Connect(c net.Conn, target, name, key string) (net.Conn, error) {
+	c.SetDeadline(time.Now().Add(connectTime))
+	head := "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n"
+	if name != "" {
+		head += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+key)) + "\r\n"
+	}
+	if _, err := io.WriteString(c, head+"\r\n"); err != nil {
+		c.Close()
+		return nil, err
+	}
+	// Nothing is left in the reader: an HTTP origin speaks only when asked.
+	answer, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // its content is c
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("CONNECT %s: %w", target, err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		c.Close()
+		return nil, fmt.Errorf("CONNECT %s: %s %s", target, answer.Status, answer.Header.Get("Sward-Error"))
+	}
+	c.SetDeadline(time.Time{})
+	return c, nil
+}
