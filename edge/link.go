@@ -20,8 +20,8 @@ type link struct {
 	poked  chan struct{} // a status is to be sent
 
 	mu      sync.Mutex
-	session *session // with an open channel; nil in between
-	up      bool
+	session *session // the newest with an open channel; nil in between
+	up      int      // sessions: two while the next takes over
 	since   time.Time
 	region  string
 	problem string
@@ -35,10 +35,21 @@ func (l *link) poke() {
 	}
 }
 
-func (l *link) setSession(s *session) {
+// setSession makes s the session that the link speaks for, and returns the one that was it.
+func (l *link) setSession(s *session) (before *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.session = s
+	before, l.session = l.session, s
+	return before
+}
+
+// dropSession takes s back, unless a newer one has come.
+func (l *link) dropSession(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session == s {
+		l.session = nil
+	}
 }
 
 func (l *link) current() *session {
@@ -50,13 +61,28 @@ func (l *link) current() *session {
 func (l *link) setUp(now time.Time, region string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.up, l.since, l.region, l.problem = true, now, region, ""
+	if l.up++; l.up == 1 {
+		l.since = now
+	}
+	l.region, l.problem = region, ""
 }
 
+// setDown notes the end of a session that was up.
 func (l *link) setDown(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.up, l.problem = false, problemOf(why)
+	if l.up--; l.up == 0 {
+		l.problem = problemOf(why)
+	}
+}
+
+// setAway notes why there is no new session.
+func (l *link) setAway(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.up == 0 {
+		l.problem = problemOf(why)
+	}
 }
 
 // problemOf says in words for the owner why there is no tunnel.
@@ -78,15 +104,15 @@ func problemOf(err error) string {
 func (l *link) status() RelayStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := RelayStatus{ID: l.relay.ID, Addr: l.relay.Addr, Region: l.region, Connected: l.up, Problem: l.problem}
-	if l.up {
+	s := RelayStatus{ID: l.relay.ID, Addr: l.relay.Addr, Region: l.region, Connected: l.up > 0, Problem: l.problem}
+	if l.up > 0 {
 		s.Since = l.since
 	}
 	return s
 }
 
-// startLink runs a tunnel.Client for one relay until the link is cancelled. A socket carries one session: the first
-// link has the one from Config, if there is one, the others make their own.
+// startLink runs a tunnel.Client for one relay until the link is cancelled. The first link's sessions have the socket
+// from Config, if there is one, the others make their own.
 func (e *Edge) startLink(ctx context.Context, r Relay, first bool) *link {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a link ends by stop, in good order
 	l := &link{relay: r, cancel: cancel, done: make(chan struct{}), poked: make(chan struct{}, 1)}
@@ -94,11 +120,26 @@ func (e *Edge) startLink(ctx context.Context, r Relay, first bool) *link {
 	if first {
 		socket = e.cfg.PacketConn
 	}
+	go func() {
+		defer close(l.done)
+		if err := e.runLink(ctx, l, socket); err != nil {
+			e.cfg.Log.Error("a relay is given up", "relay", r.ID, "err", err)
+		}
+	}()
+	return l
+}
+
+func (e *Edge) runLink(ctx context.Context, l *link, socket net.PacketConn) error {
+	dialer, err := tunnel.NewDialer(e.tunnelConfig(), socket)
+	if err != nil {
+		return err
+	}
+	defer dialer.Close()
 	client, err := tunnel.NewClient(tunnel.ClientConfig{
 		Dial: func(ctx context.Context) (*tunnel.Session, wire.Welcome, error) {
-			s, welcome, err := tunnel.Dial(ctx, e.tunnelConfig(), socket, r.Addr, r.ID, e.hello())
+			s, welcome, err := dialer.Dial(ctx, l.relay.Addr, l.relay.ID, e.hello())
 			if err != nil {
-				l.setDown(err)
+				l.setAway(err)
 			}
 			return s, welcome, err
 		},
@@ -110,16 +151,10 @@ func (e *Edge) startLink(ctx context.Context, r Relay, first bool) *link {
 		},
 		Log: e.cfg.Log,
 	})
-	go func() {
-		defer close(l.done)
-		if err == nil {
-			err = client.Run(ctx)
-		}
-		if err != nil {
-			e.cfg.Log.Error("a relay is given up", "relay", r.ID, "err", err)
-		}
-	}()
-	return l
+	if err != nil {
+		return err
+	}
+	return client.Run(ctx)
 }
 
 // stop ends the link's session in good order, and the link.

@@ -48,7 +48,7 @@ func (e *Edge) serveSession(ctx context.Context, l *link, t *tunnel.Session, _ w
 		return fmt.Errorf("open channel with relay %s: %w", s.relay, err)
 	}
 	l.setSession(s)
-	defer l.setSession(nil)
+	defer l.dropSession(s)
 	loops, ctx := errgroup.WithContext(ctx)
 	loops.Go(func() error { return s.hear(ctx) })
 	loops.Go(func() error { return s.accept(ctx) })

@@ -23,6 +23,9 @@ const (
 	settled = time.Minute
 	// defaultGrace is how long running streams may finish when the worker stops.
 	defaultGrace = 10 * time.Second
+	// maxOverlap bounds the time that a session goes on beside the one that follows
+	// it: longer than an edge waits for its streams, and as long as a relay does.
+	maxOverlap = 6 * time.Minute
 )
 
 // ClientConfig says whom a Client calls and what it does with the session.
@@ -40,7 +43,8 @@ type ClientConfig struct {
 	Log    *slog.Logger  // nil discards
 }
 
-// Client is a worker that keeps one session up.
+// Client is a worker that keeps one session up, and two while the next takes over
+// from the one before.
 type Client struct {
 	cfg     ClientConfig
 	current atomic.Pointer[Session]
@@ -60,26 +64,32 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return &Client{cfg: cfg}, nil
 }
 
-// Session is the one that is up, or nil.
+// Session is the newest one that is up, or nil.
 func (c *Client) Session() *Session { return c.current.Load() }
 
 // Run dials, serves, and dials again, with growing pauses after failures, until
 // ctx ends. It then says Bye, lets the running streams finish within Grace, and
-// returns nil.
+// returns nil. A session that calls Renew is served on while the next is dialled,
+// and beside it, until its Serve returns.
 func (c *Client) Run(ctx context.Context) error {
 	var pause backoff
+	var before *tenure // of the session that has called Renew; nil: none has
 	failures := 0
 	for ctx.Err() == nil {
 		s, w, err := c.cfg.Dial(ctx)
 		if err == nil {
-			c.cfg.Log.Info("tunnel is up", "relay", s.Peer(), "region", w.Region, "failures", failures)
+			c.cfg.Log.Info("tunnel is up", "relay", s.Peer(), "region", w.Region, "over", s.Carrier(), "failures", failures)
 			failures = 0
-			began := time.Now()
-			err = c.serve(ctx, s, w)
-			if time.Since(began) >= settled {
+			before.limit()
+			now := c.begin(ctx, s, w)
+			if now.renewed(before) {
+				before = now
+				continue
+			}
+			if err = now.err; now.lived >= settled {
 				pause.reset()
 			}
-			c.cfg.Log.Info("tunnel is down", "relay", s.Peer(), "lived", time.Since(began).Round(time.Second), "err", err)
+			c.cfg.Log.Info("tunnel is down", "relay", s.Peer(), "lived", now.lived.Round(time.Second), "err", err)
 		} else if ctx.Err() == nil {
 			// Once per outage: the retries are nobody's news.
 			if failures++; failures == 1 {
@@ -88,13 +98,63 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		sleep(ctx, pause.next(err))
 	}
+	if before != nil {
+		<-before.over
+	}
 	return nil
+}
+
+// tenure is the time of one session with the client.
+type tenure struct {
+	session *Session
+	over    chan struct{} // closed at its end; what follows is set before
+	lived   time.Duration
+	err     error // why it ended
+}
+
+// begin serves a session.
+func (c *Client) begin(ctx context.Context, s *Session, w wire.Welcome) *tenure {
+	t := &tenure{session: s, over: make(chan struct{})}
+	c.current.Store(s)
+	began := time.Now()
+	go func() { // Run waits for over
+		defer close(t.over)
+		t.err = c.serve(ctx, s, w)
+		t.lived = time.Since(began)
+		c.current.CompareAndSwap(s, nil)
+	}()
+	return t
+}
+
+// renewed waits until the session calls Renew, and until the one before it has
+// gone, so that there are never three. It is false when the session ends first.
+func (t *tenure) renewed(before *tenure) bool {
+	select {
+	case <-t.over:
+		return false
+	case <-t.session.renewing:
+	}
+	if before != nil {
+		select {
+		case <-t.over:
+			return false
+		case <-before.over:
+		}
+	}
+	return true
+}
+
+// limit ends a session that is still there long after the next one came.
+func (t *tenure) limit() {
+	if t == nil {
+		return
+	}
+	timer := time.AfterFunc(maxOverlap, func() { t.session.Close(wire.Draining, "a newer session has taken over") })
+	context.AfterFunc(t.session.conn.context(), func() { timer.Stop() })
 }
 
 // serve runs one session to its end and returns why it ended.
 func (c *Client) serve(ctx context.Context, s *Session, w wire.Welcome) error {
-	c.current.Store(s)
-	defer c.current.Store(nil)
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the drain
 	defer cancel()
 	served := make(chan error, 1)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -375,6 +377,152 @@ func TestClientDrainsAtItsEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Make before break: the next session is up before the one before it is drained,
+// and a stream of the old one goes on while the new one takes streams.
+func TestRenewedSessionsOverlap(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		l, err := Listen(relayConfig(t), w.relay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		accepted := welcome(l)
+		d, err := NewDialer(edgeConfigOver(t, QUIC), w.edge) // one socket for both
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		renew := make(chan struct{})
+		var log bytes.Buffer
+		var dials atomic.Int32
+		var together atMost
+		c, stop := runClient(t, ClientConfig{
+			Dial: func(ctx context.Context) (*Session, wire.Welcome, error) {
+				if dials.Add(1) == 2 {
+					return nil, wire.Welcome{}, errors.New("not at the first try")
+				}
+				return d.Dial(ctx, w.relay.LocalAddr().String(), testKey(t, 'r').ID(), hello())
+			},
+			Serve: func(ctx context.Context, s *Session, welcome wire.Welcome) error {
+				defer together.enter()()
+				if dials.Load() == 1 {
+					go func() {
+						<-renew
+						s.Renew()
+						s.Renew() // once is enough
+					}()
+				}
+				return serve(ctx, s, welcome)
+			},
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		first := <-accepted
+		old, _, err := first.Open(context.Background(), target())
+		if err != nil {
+			t.Fatal(err)
+		}
+		atFirst := c.Session()
+		close(renew)
+		second := <-accepted
+		time.Sleep(time.Second)
+		if first.Err() != nil || second.Err() != nil || together.most() != 2 || c.Session() == atFirst {
+			t.Fatalf("first %v, second %v, %d served at once, want both up and the newer one current", first.Err(), second.Err(), together.most())
+		}
+		for name, st := range map[string]*Stream{"old": old, "new": freshStream(t, second)} {
+			st.Write([]byte(name))
+			st.CloseWrite()
+			if got, err := io.ReadAll(st); string(got) != name || err != nil {
+				t.Errorf("%s stream: got %q, %v", name, got, err)
+			}
+			st.Close()
+		}
+		first.Close(wire.Draining, "its streams have finished")
+		time.Sleep(time.Minute)
+		if c.Session() == nil || second.Err() != nil || dials.Load() != 3 {
+			t.Errorf("after the old one's end: session %v, second %v, %d dials, want 3", c.Session(), second.Err(), dials.Load())
+		}
+		if strings.Contains(log.String(), "tunnel is down") {
+			t.Errorf("a renewed session's end is told as news:\n%s", log.String())
+		}
+		stop()
+		<-second.Done()
+	})
+}
+
+// A session that was renewed and does not end is ended, and one that is renewed
+// while the one before it lives waits: there are never three.
+func TestOverlapIsBounded(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		l, err := Listen(relayConfig(t), w.relay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		accepted := welcome(l)
+		d, err := NewDialer(edgeConfigOver(t, QUIC), w.edge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var together atMost
+		_, stop := runClient(t, ClientConfig{
+			Dial: func(ctx context.Context) (*Session, wire.Welcome, error) {
+				return d.Dial(ctx, w.relay.LocalAddr().String(), testKey(t, 'r').ID(), hello())
+			},
+			Serve: func(ctx context.Context, s *Session, welcome wire.Welcome) error {
+				defer together.enter()()
+				s.Renew()
+				return serve(ctx, s, welcome)
+			},
+		})
+		first, second := <-accepted, <-accepted
+		began := time.Now()
+		<-first.Done()
+		if lived := time.Since(began); lived < maxOverlap || lived > maxOverlap+time.Minute {
+			t.Errorf("the old session went after %v, want %v", lived, maxOverlap)
+		}
+		third := <-accepted
+		if second.Err() != nil || third.Err() != nil || together.most() != 2 {
+			t.Errorf("second %v, third %v, %d at once, want two", second.Err(), third.Err(), together.most())
+		}
+		stop()
+	})
+}
+
+// atMost counts how many are in at once.
+type atMost struct {
+	mu       sync.Mutex
+	now, top int
+}
+
+func (a *atMost) enter() (leave func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.now++
+	a.top = max(a.top, a.now)
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.now--
+	}
+}
+
+func (a *atMost) most() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.top
+}
+
+// freshStream is a new stream of s.
+func freshStream(t *testing.T, s *Session) *Stream {
+	t.Helper()
+	st, _, err := s.Open(context.Background(), target())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
 }
 
 func TestClientNeedsItsFuncs(t *testing.T) {

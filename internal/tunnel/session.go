@@ -28,6 +28,9 @@ type Session struct {
 
 	turns *turns // of the streams' writes; nil where the carrier needs none
 
+	renewing chan struct{} // closed by Renew
+	renew    sync.Once
+
 	sendMu sync.Mutex // one control frame after another
 
 	mu       sync.Mutex
@@ -43,6 +46,7 @@ func newSession(cfg Config, conn carrier, peer identity.ID, release func()) *Ses
 		log:      cfg.Log,
 		released: make(chan struct{}),
 		quiet:    make(chan struct{}),
+		renewing: make(chan struct{}),
 	}
 	if conn.kind() == QUIC {
 		s.turns = new(turns)
@@ -156,6 +160,10 @@ func (s *Session) Draining() bool {
 	defer s.mu.Unlock()
 	return s.draining
 }
+
+// Renew asks the Client that serves this session to dial the next one now. This one
+// stays as it is: its Serve drains it when the next can do its work.
+func (s *Session) Renew() { s.renew.Do(func() { close(s.renewing) }) }
 
 // Wait returns nil when the session is draining and its last stream has been
 // closed here; otherwise, when ctx or the session ends, with that error.
