@@ -3,7 +3,8 @@
 //
 // A crawl job walks through here twice: from the crawl API into crawler, which asks this package for a stream to some
 // edge (peers.go: pick a relay, bring a grant, open), and back as finished pages, which this package puts into the
-// index. Partners' keys are checked against the books for both doors alike.
+// index. Partners' keys are checked against the books for both doors alike, and for what a partner asks about its own use
+// (usage.go).
 package hub
 
 import (
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -41,6 +43,7 @@ type Config struct {
 	Internal net.Listener      // relays, edges and operators: HTTP over mutual TLS
 	API      net.Listener      // partners' crawl API: HTTP
 	Search   net.Listener      // search API and page: HTTP
+	Limits   accounting.Limits // of partners that have none of their own; default: accounting.DefaultLimits
 	Consents []accounting.Hash // hashes of the terms that owners may have agreed to
 	Clock    func() time.Time
 	Log      *slog.Logger
@@ -53,6 +56,7 @@ type Config struct {
 // Hub is a store while it is open, and Workers are what runs in it.
 type Hub struct {
 	cfg     Config
+	uses    *accounting.Breakdown
 	Book    *accounting.Book
 	Index   *indexer.Index
 	Crawler *crawler.Crawler
@@ -73,8 +77,15 @@ func Open(cfg Config) (h *Hub, err error) {
 			err = errors.Join(err, h.Close())
 		}
 	}()
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return h, err
+	}
+	if h.uses, err = accounting.OpenBreakdown(context.Background(), filepath.Join(cfg.Dir, "usage.db"), policy.Classes()); err != nil {
+		return h, err
+	}
 	h.Book, err = accounting.OpenBook(accounting.BookConfig{
 		Dir: filepath.Join(cfg.Dir, "books"), Key: cfg.Key, Network: cfg.Network, Consents: cfg.Consents, Clock: cfg.Clock, Log: cfg.Log,
+		Limits: cfg.Limits, Breakdown: h.uses,
 	})
 	if err != nil {
 		return h, fmt.Errorf("open books: %w", err)
@@ -108,6 +119,9 @@ func (h *Hub) Close() error {
 	if h.Book != nil {
 		failed = errors.Join(failed, h.Book.Close())
 	}
+	if h.uses != nil {
+		failed = errors.Join(failed, h.uses.Close())
+	}
 	return failed
 }
 
@@ -120,7 +134,7 @@ func (h *Hub) Workers() []daemon.Worker {
 		{Name: "peers", Run: h.peers.run},
 		{Name: "crawler", Run: h.Crawler.Run},
 		{Name: "api", Run: func(ctx context.Context) error {
-			return h.serve(ctx, &http.Server{Handler: h.Crawler.Handler()}, h.cfg.API)
+			return h.serve(ctx, &http.Server{Handler: h.apiHandler()}, h.cfg.API)
 		}},
 		{Name: "search", Run: func(ctx context.Context) error {
 			return h.serve(ctx, &http.Server{Handler: h.Index.Handler()}, h.cfg.Search)
