@@ -19,6 +19,7 @@ type edge struct {
 	session session
 	class   uint16
 	limit   int // streams, the smaller of what both sides allow
+	pulse   pulse
 
 	mu      sync.Mutex
 	apps    wire.Apps
@@ -38,7 +39,7 @@ func (e *edge) candidate() Candidate {
 	defer e.mu.Unlock()
 	ready := e.meter != nil && !e.session.Draining()
 	return Candidate{
-		ID: e.id, Apps: e.apps, Paused: e.paused || !ready, Room: e.room, Streams: e.streams, Limit: e.limit,
+		ID: e.id, Apps: e.apps, Paused: e.paused || !ready || e.pulse.suspected(), Room: e.room, Streams: e.streams, Limit: e.limit,
 		Class: e.class,
 	}
 }

@@ -24,6 +24,9 @@ type session interface {
 	Exporter(label string, context []byte) ([32]byte, error)
 	Drain(code wire.Code, detail string) error
 	Draining() bool
+	// Received grows with whatever comes from the peer, and Probe makes a living one answer: see pulse.
+	Received() uint64
+	Probe() error
 	Refuse(code wire.Code, detail string)
 	Close(code wire.Code, detail string)
 }
@@ -64,3 +67,15 @@ func (l nodeLine) Open(ctx context.Context, frames ...wire.Message) (stream, wir
 	}
 	return st, opened, nil
 }
+
+// Probe tells the edge once more where it comes from, which its tunnel has to acknowledge.
+func (l agentLine) Probe() error {
+	from, err := seen(l)
+	if err != nil {
+		return err
+	}
+	return l.Session.Probe(from)
+}
+
+// Probe pings the browser; the frame is one that it skips.
+func (l nodeLine) Probe() error { return l.NodeSession.Probe(wire.Observed{}) }

@@ -53,8 +53,13 @@ func (r *Relay) openOn(ctx context.Context, e *edge, g *grant, open wire.Open) (
 	open.Grant = signed.Bytes()
 	opening, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
 	defer cancel()
+	opening, answered := e.pulse.opening(opening)
+	defer answered()
 	st, _, err := e.session.Open(opening, open)
 	if err != nil {
+		if context.Cause(opening) == errSilent {
+			err = errSilent
+		}
 		g.leave(r.cfg.Clock())
 		return nil, err
 	}

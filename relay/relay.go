@@ -181,6 +181,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	upkeep.Go(func() error { r.every(lasting, settleEvery, r.settleOnce); return nil })
 	upkeep.Go(func() error { r.every(lasting, beatEvery, r.beatOnce); return nil })
 	upkeep.Go(func() error { r.every(lasting, usageEvery, r.reportUsage); return nil })
+	upkeep.Go(func() error { r.every(lasting, pulseEvery, r.pulseOnce); return nil })
 	upkeep.Go(func() error {
 		r.every(lasting, grantIdle/4, func(ctx context.Context) error { r.releaseIdle(ctx, false); return nil })
 		return nil

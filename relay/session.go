@@ -59,13 +59,14 @@ func (r *Relay) serve(ctx context.Context, s session, hello wire.Hello, class ui
 	}
 }
 
-// observe tells an edge which address it comes from: behind a home router its own public one, which it must never dial.
-func observe(line agentLine) error {
+// seen is what an edge is told of where it comes from: behind a home router its own public address, which it must never
+// dial.
+func seen(line agentLine) (wire.Observed, error) {
 	from, err := netip.ParseAddrPort(line.RemoteAddr().String())
 	if err != nil {
-		return err
+		return wire.Observed{}, err
 	}
-	return line.Send(wire.Observed{Address: from.Addr().As16()})
+	return wire.Observed{Address: from.Addr().As16()}, nil
 }
 
 // admit refuses who may not be here, cheapest reason first.
@@ -96,7 +97,11 @@ func (r *Relay) serveEdge(ctx context.Context, s session, hello wire.Hello, clas
 		id: s.Peer(), session: s, class: class, limit: int(hello.Streams), apps: hello.Apps, live: map[*conn]struct{}{},
 	}
 	if line, agent := s.(agentLine); agent {
-		if err := observe(line); err != nil {
+		from, err := seen(line)
+		if err == nil {
+			err = s.Send(from)
+		}
+		if err != nil {
 			return err
 		}
 	}
