@@ -42,6 +42,7 @@ func (s *Session) Send(m wire.Message) error {
 // streams here have ended too, closes the session, and returns io.EOF.
 func (s *Session) Control(ctx context.Context) (wire.Type, []byte, error) {
 	t, body, err := s.readControl(ctx)
+	s.pace.mind()
 	switch {
 	case err == nil && t == wire.TypeBye:
 		if _, err := wire.ParseBye(body); err != nil {

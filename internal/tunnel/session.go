@@ -27,6 +27,7 @@ type Session struct {
 	released chan struct{} // closed when the session has ended and its socket is free
 
 	turns *turns // of the streams' writes; nil where the carrier needs none
+	pace  *paced // how fast this end sends; nil where the kernel decides
 
 	renewing chan struct{} // closed by Renew
 	renew    sync.Once
@@ -50,6 +51,9 @@ func newSession(cfg Config, conn carrier, peer identity.ID, release func()) *Ses
 	}
 	if conn.kind() == QUIC {
 		s.turns = new(turns)
+	}
+	if q, ok := conn.(quicCarrier); ok {
+		s.pace = control(q.conn, cfg.Yield)
 	}
 	context.AfterFunc(conn.context(), func() {
 		release()
@@ -91,6 +95,10 @@ func (s *Session) Probe(m wire.Message) error {
 
 // RTT is the smoothed round-trip time of the path.
 func (s *Session) RTT() time.Duration { return s.conn.rtt() }
+
+// InFlight is how many bytes were sent on this session that the peer has not
+// acknowledged; 0 over TCP, where only the kernel knows.
+func (s *Session) InFlight() int64 { return s.pace.inFlight() }
 
 // Open opens a stream, sends the frames on it in one write (Open, for a hub
 // with Route before it) and waits for Opened: until ctx ends, at most 30 s. A

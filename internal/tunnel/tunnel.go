@@ -83,6 +83,11 @@ type Config struct {
 	Idle    time.Duration           // without a word the session has ended; 0: 45 s. A third of it is how often a quiet one speaks
 	Log     *slog.Logger            // nil discards
 
+	// Yield bounds the queue that what this end sends may build in front of the
+	// line, so that others in the house do not notice; 0: 25 ms, negative: no
+	// bound. Over TCP the kernel's congestion control has the say.
+	Yield time.Duration
+
 	// Listener, if not nil, takes sessions over TCP beside those over QUIC. It is
 	// closed with the tunnel's Listener.
 	Listener net.Listener
