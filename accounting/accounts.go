@@ -120,7 +120,7 @@ func (b *Book) Usage(ctx context.Context, name string) (Usage, error) {
 	if p == nil {
 		return Usage{}, errNoPartner
 	}
-	u := Usage{Name: p.name, Purpose: p.purpose, Limits: p.limits.over(b.cfg.Limits), Balance: s.ledger.balances[partnerAccount(p.id)]}
+	u := Usage{Name: p.name, Purpose: p.purpose, Limits: p.limits.over(b.cfg.Limits), Own: p.limits, Balance: s.ledger.balances[partnerAccount(p.id)]}
 	u.Today, _ = p.pace.on(b.nowLocked())
 	u.Bytes = s.prices[s.price].Buys(u.Balance)
 	for _, g := range s.grants {

@@ -110,8 +110,9 @@ type UsageDay struct {
 type Usage struct {
 	Name     string       `json:"name"`
 	Purpose  uint16       `json:"purpose"`
-	Limits   Limits       `json:"limits"` // that hold, defaults filled in
-	Today    uint64       `json:"today"`  // bytes settled this UTC day
+	Limits   Limits       `json:"limits"`     // that hold, defaults filled in
+	Own      Limits       `json:"own_limits"` // as they were set
+	Today    uint64       `json:"today"`      // bytes settled this UTC day
 	Up       uint64       `json:"up"`
 	Down     uint64       `json:"down"`
 	Charged  Micro        `json:"charged"`
