@@ -24,6 +24,7 @@ type (
 type exchange struct {
 	client *client
 	conn   Conn
+	who    Account
 	upload *upload // of a plain request with a body
 	body   *body   // of a plain response
 }
@@ -84,13 +85,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(r.TransferEncoding) > 0 {
 		w.Header().Set("Connection", "close") // see client.rest
 	}
-	conn, err := g.open(r)
+	conn, who, err := g.open(r)
 	if err != nil {
 		g.refuse(w, err)
 		return
 	}
 	defer conn.Close()
-	x := &exchange{client: c, conn: conn}
+	x := &exchange{client: c, conn: conn, who: who}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	if r.Method == http.MethodConnect {
 		defer c.finish()
@@ -110,14 +111,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // open connects for an HTTP request.
-func (g *Gateway) open(r *http.Request) (Conn, error) {
-	name, key, err := credential(r.Header)
+func (g *Gateway) open(r *http.Request) (Conn, Account, error) {
+	who, exit, err := g.identify(r.Context(), r.Header, r.Context().Value(clientKey{}).(*client).from())
 	if err != nil {
-		return nil, err
-	}
-	who, err := g.authorise(r.Context(), name, key, r.Context().Value(clientKey{}).(*client).from())
-	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	authority := r.URL.Host
 	if r.Method != http.MethodConnect {
@@ -125,9 +122,10 @@ func (g *Gateway) open(r *http.Request) (Conn, error) {
 	}
 	target, err := policy.ParseTarget(authority)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return g.dial(r.Context(), who, target, Exit{})
+	conn, err := g.dial(r.Context(), who, target, exit)
+	return conn, who, err
 }
 
 // hijacker hands the connection over together with what the server has read ahead of the request, which goproxy drops.
@@ -150,8 +148,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (g *Gateway) tunnel(r *http.Request, conn net.Conn, _ *goproxy.ProxyCtx) {
 	x := r.Context().Value(exchangeKey{}).(*exchange)
 	defer conn.Close()
-	answer := "HTTP/1.1 200 Connection established\r\n" + headerEdge + ": " + x.conn.Exit().Edge + "\r\n\r\n"
-	g.join(r.Context(), x.client, x.conn, answer)
+	g.join(r.Context(), x.client, x.conn, established(x.conn.Exit(), x.who))
 }
 
 // join says yes to the client and carries its bytes. How a tunnel ended is between the two ends: the door has nothing

@@ -32,13 +32,13 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, s *stream)
 		g.ServeHTTP(&punctual{ResponseWriter: w, stream: s, idle: g.cfg.IdleTime}, r)
 		return
 	}
-	conn, err := g.open(r)
+	conn, who, err := g.open(r)
 	if err != nil {
 		defer free()
 		g.refuse(w, err)
 		return
 	}
-	w.Header().Set(headerEdge, conn.Exit().Edge)
+	announce(w.Header(), conn.Exit(), who)
 	w.WriteHeader(http.StatusOK)
 	if err := s.control.Flush(); err != nil {
 		defer free()

@@ -59,3 +59,20 @@ func TestUnreadBytesAreUnacknowledgedOnlyBeyondTheBuffers(t *testing.T) {
 		t.Errorf("Unacknowledged = %d, known, of a closed connection", pending)
 	}
 }
+
+// Our FIN takes a sequence number, which the system counts among the bytes that wait. It is none that the partner lacks.
+func TestEndOfTheStreamIsNoUnacknowledgedByte(t *testing.T) {
+	near, far := joined(t)
+	far.SetReadBuffer(4 << 10)
+	near.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	for chunk := make([]byte, 64<<10); ; {
+		if _, err := near.Write(chunk); err != nil {
+			break // both buffers are full: the peer reads nothing
+		}
+	}
+	before, _ := Unacknowledged(near)
+	near.CloseWrite()
+	if after, _ := Unacknowledged(near); before == 0 || after != before {
+		t.Errorf("unacknowledged = %d before the end of the stream, %d after it, want the same", before, after)
+	}
+}
