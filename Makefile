@@ -17,7 +17,7 @@ TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 GEO     := .cache/geo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-wan demo check cross geo sdk clean
+.PHONY: help build test race lint fuzz bench bench-peers bench-wan demo check cross geo sdk clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,14 +47,19 @@ bench: ## Measure the whole path over loopback, as ratios, and write bench.txt f
 	$(SHIP) run ./internal/bench/road -out bench.txt
 
 # Peers of the benchmarks that come from source. Others are Debian's (nginx-light squid tinyproxy dante-server), or are
-# given by SWARD_BENCH_FRPS and the like: docs/benchmarks.md.
+# given by SWARD_BENCH_FRP and the like: docs/benchmarks.md. WRITE="--write docs/benchmarks.md" puts the tables there.
 SING_BOX := github.com/sagernet/sing-box/cmd/sing-box@v1.14.1
 
 bin/tools/sing-box:
 	GOBIN=$(abspath $(BIN)/tools) $(SHIP) install -tags with_quic,with_utls -ldflags '-s -w' $(SING_BOX)
 
 bench-wan: build bin/tools/sing-box ## Measure goodput over a lossy home line, with its peers (needs Linux and root)
-	$(SHIP) run ./internal/bench/wan $(WRITE)
+	$(SHIP) build -o $(BIN)/tools/wan ./internal/bench/wan
+	$(BIN)/tools/wan $(WRITE)
+
+bench-peers: build bin/tools/sing-box ## Measure the path beside other proxies and tunnels, interleaved (needs Linux and root)
+	$(SHIP) build -o $(BIN)/tools/peers ./internal/bench/peers
+	$(BIN)/tools/peers $(WRITE)
 
 demo: ## Run the whole network once, start to finish: proxy, crawl, search, points, audit
 	$(SHIP) run ./cmd/sward sandbox --tour

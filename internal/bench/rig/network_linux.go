@@ -1,9 +1,7 @@
 package rig
 
 import (
-	"bufio"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -26,9 +24,9 @@ const (
 const (
 	upTime  = 20 * time.Second // for a program to come up
 	partner = "acme"
-	// history in bytes is what a relay wants to have seen credited before it trusts an edge with the largest window: a
+	// History in bytes is what a relay wants to have seen credited before it trusts an edge with the largest window: a
 	// new edge would wait for receipts, as it should, but homes with history are what is measured.
-	history = 96 << 20
+	History = 96 << 20
 )
 
 // Network is the built programs at work: a hub and a relay in the street, an edge in the home.
@@ -171,12 +169,12 @@ func (n *Network) startEdge() (*Program, error) {
 
 // Ready waits until a request goes through.
 func (n *Network) Ready(ctx context.Context) error {
-	return Eventually(ctx, "a request goes through the network", upTime, func() error { return n.fetch(ctx, 1) })
+	return Eventually(ctx, "a request goes through the network", upTime, func() error { return n.fetch(ctx, "/small", SmallSize) })
 }
 
 // Age gives the edge a history. It counts from the edge's next session on: see Renew.
 func (n *Network) Age(ctx context.Context) error {
-	if err := n.fetch(ctx, history); err != nil {
+	if err := n.fetch(ctx, fmt.Sprintf("/blob?n=%d", History), History); err != nil {
 		return fmt.Errorf("give the edge a history: %w", err)
 	}
 	n.Edge.Stop() // its last receipts reach the relay on the way out, and the hub soon after
@@ -193,12 +191,12 @@ func (n *Network) Renew(ctx context.Context) (err error) {
 	return n.Ready(ctx)
 }
 
-// fetch downloads so many bytes through the door.
-func (n *Network) fetch(ctx context.Context, size int64) error {
+// fetch downloads a page of so many bytes through the door.
+func (n *Network) fetch(ctx context.Context, path string, size int64) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return n.Dial(ctx) }}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/blob?n=%d", Site, size), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Site+path, nil)
 	if err != nil {
 		return err
 	}
@@ -228,32 +226,4 @@ func (n *Network) Stop() {
 	for _, p := range []*Program{n.Edge, n.Relay, n.Hub} {
 		p.Stop()
 	}
-}
-
-// connectTime is how long a proxy may take over a CONNECT.
-const connectTime = 15 * time.Second
-
-// Connect asks the HTTP proxy at the other end of c for a tunnel to target. Without a name it gives no credentials.
-func Connect(c net.Conn, target, name, key string) (net.Conn, error) {
-	c.SetDeadline(time.Now().Add(connectTime))
-	head := "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n"
-	if name != "" {
-		head += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+key)) + "\r\n"
-	}
-	if _, err := io.WriteString(c, head+"\r\n"); err != nil {
-		c.Close()
-		return nil, err
-	}
-	// Nothing is left in the reader: an HTTP origin speaks only when asked.
-	answer, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // its content is c
-	if err != nil {
-		c.Close()
-		return nil, fmt.Errorf("CONNECT %s: %w", target, err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		c.Close()
-		return nil, fmt.Errorf("CONNECT %s: %s %s", target, answer.Status, answer.Header.Get("Sward-Error"))
-	}
-	c.SetDeadline(time.Time{})
-	return c, nil
 }

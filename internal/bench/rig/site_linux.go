@@ -14,7 +14,10 @@ import (
 
 const headTimeout = 10 * time.Second
 
-// Blob answers GET /blob?n= with so many bytes, and reads what is posted to /sink; received, if set, is told of every
+// SmallSize is how many bytes /small has.
+const SmallSize = 100
+
+// Blob answers GET /blob?n= with so many bytes, /small with a few, and reads what is posted to /sink; received, if set, is told of every
 // piece as it comes.
 func Blob(received func(n int)) http.Handler {
 	mux := http.NewServeMux()
@@ -34,6 +37,7 @@ func Blob(received func(n int)) http.Handler {
 			}
 		}
 	})
+	mux.HandleFunc("GET /small", func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, SmallSize)) }) //nolint:errcheck // the client has gone
 	mux.HandleFunc("POST /sink", func(w http.ResponseWriter, r *http.Request) {
 		buf := make([]byte, 64<<10)
 		for {
