@@ -24,17 +24,25 @@ type relayFile struct {
 	HubID     identity.ID `yaml:"hub_id"`
 	Tunnel    string      `yaml:"tunnel"`
 	Proxy     string      `yaml:"proxy"`
+	ProxyTLS  string      `yaml:"proxy_tls"`
+	ProxyH3   string      `yaml:"proxy_h3"`
+	Cert      string      `yaml:"cert"`
+	CertKey   string      `yaml:"cert_key"`
 	Nodes     string      `yaml:"nodes"`
 	Advertise string      `yaml:"advertise"`
 	Region    string      `yaml:"region"`
-	Debug     string      `yaml:"debug"`
-	Log       string      `yaml:"log"`
-	LogFormat string      `yaml:"log_format"`
+
+	Limits relay.LimitsConfig `yaml:"limits"` // negative: none
+
+	Debug     string `yaml:"debug"`
+	Log       string `yaml:"log"`
+	LogFormat string `yaml:"log_format"`
 }
 
 func defaultRelayFile() relayFile {
 	return relayFile{
 		Network: "main", Tunnel: "0.0.0.0:7443", Proxy: "127.0.0.1:7480", Debug: "127.0.0.1:7483", Log: "info", LogFormat: "text",
+		Limits: relay.DefaultLimits(),
 	}
 }
 
@@ -48,6 +56,12 @@ func (f relayFile) check() error {
 	}
 	if _, _, err := net.SplitHostPort(f.Hub); err != nil {
 		return fmt.Errorf("hub: %q is not host:port", f.Hub)
+	}
+	switch doors := f.ProxyTLS != "" || f.ProxyH3 != ""; {
+	case doors && (f.Cert == "" || f.CertKey == ""):
+		return errors.New("a door in TLS needs a certificate: give --cert and --key, or cert and cert_key in relay.yaml")
+	case !doors && (f.Cert != "" || f.CertKey != ""):
+		return errors.New("a certificate needs a door: give --proxy-tls or --proxy-h3, or proxy_tls or proxy_h3 in relay.yaml")
 	}
 	return nil
 }
@@ -81,6 +95,10 @@ func relayCommand() *cobra.Command {
 	f.StringVar(&hubID, "hub-id", "", "the hub's identity, pinned")
 	f.StringVar(&file.Tunnel, "tunnel", file.Tunnel, "UDP address for edges' tunnels")
 	f.StringVar(&file.Proxy, "proxy", file.Proxy, "TCP address of the partners' door")
+	f.StringVar(&file.ProxyTLS, "proxy-tls", file.ProxyTLS, "TCP address of the partners' door in TLS, with HTTP/2 (default: none)")
+	f.StringVar(&file.ProxyH3, "proxy-h3", file.ProxyH3, "UDP address of the partners' door for HTTP/3 (default: none)")
+	f.StringVar(&file.Cert, "cert", file.Cert, "PEM file of those doors' certificate and its chain, read again when it changes")
+	f.StringVar(&file.CertKey, "key", file.CertKey, "PEM file of its key")
 	f.StringVar(&file.Nodes, "nodes", file.Nodes, "TCP address for browser nodes (WebSocket), behind a proxy that ends TLS (default: none)")
 	f.StringVar(&file.Advertise, "advertise", file.Advertise, "host at which edges and partners reach this relay (default: as listened)")
 	f.StringVar(&file.Region, "region", file.Region, "where this relay stands, for the directory")
@@ -116,13 +134,30 @@ func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
 	if file.Nodes != "" {
 		nodes = listeners.open(ctx, file.Nodes)
 	}
+	doors := relay.Door{}
+	if file.ProxyTLS != "" {
+		doors.TLS = listeners.open(ctx, file.ProxyTLS)
+	}
+	if file.ProxyH3 != "" && listeners.failed == nil {
+		if doors.PacketConn, err = config.ListenPacket(ctx, "udp", file.ProxyH3); err != nil {
+			return err
+		}
+		defer doors.PacketConn.Close()
+	}
 	if listeners.failed != nil {
 		return listeners.failed
+	}
+	if file.Cert != "" {
+		certificate, err := relay.OpenCertificate(file.Cert, file.CertKey, log)
+		if err != nil {
+			return err
+		}
+		doors.Certificates = certificate.Get
 	}
 	hub := &accounting.Client{Addr: file.Hub, Network: file.Network, Hub: file.HubID, Key: key}
 	defer hub.Close()
 	r, err := relay.New(relay.Config{
-		Key: key, Network: file.Network, PacketConn: udp, Listener: door, Nodes: nodes, Dir: filepath.Join(dir, "spool"), Region: file.Region,
+		Key: key, Network: file.Network, PacketConn: udp, Listener: door, Door: doors, Nodes: nodes, Limits: file.Limits, Dir: filepath.Join(dir, "spool"), Region: file.Region,
 		Tunnel: advertised(file.Advertise, udp.LocalAddr()), Proxy: advertised(file.Advertise, door.Addr()),
 		Hub: hub, HubID: file.HubID, Peers: addressesOf(ctx, file.Hub, advertised(file.Advertise, door.Addr())), Log: log,
 	})

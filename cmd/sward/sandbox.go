@@ -67,6 +67,7 @@ commands to copy. DIR/sandbox.json tells scripts where everything is; it is writ
 	f.IntVar(&cfg.Edges, "edges", 3, "number of edges")
 	f.StringVar(&site, "site", "", "folder of HTML to serve as the web site (default: the manual)")
 	f.StringVar(&cfg.Proxy, "proxy", "", "address of the partners' door (default: a free port on 127.0.0.1)")
+	f.StringVar(&cfg.ProxyTLS, "proxy-tls", "", "address of the partners' door in TLS (default: a free port on 127.0.0.1)")
 	f.StringVar(&cfg.API, "api", "", "address of the crawl API (default: a free port on 127.0.0.1)")
 	f.StringVar(&cfg.Search, "search", "", "address of search (default: a free port on 127.0.0.1)")
 	f.StringVar(&cfg.Internal, "internal", "", "address of the hub for relays and edges (default: a free port on 127.0.0.1)")
@@ -103,6 +104,11 @@ Through the proxy, to an HTTPS page, over HTTP and over SOCKS5:
   curl --cacert %[1]s -x http://%[2]s:%[3]s@%[4]s %[5]s/
   curl --cacert %[1]s --socks5-hostname %[4]s --proxy-user %[2]s:%[3]s %[5]s/
 
+The same with TLS, or HTTP/2 (curl from 8.1), on the way to the proxy too:
+
+  curl --cacert %[1]s --proxy-cacert %[1]s -x %[15]s --proxy-user %[2]s:%[3]s %[5]s/
+  curl --cacert %[1]s --proxy-cacert %[1]s --proxy-http2 -x %[15]s --proxy-user %[2]s:%[3]s %[5]s/
+
 What the address gate refuses, a router behind a public name:
 
   curl -i -x http://%[2]s:%[3]s@%[4]s http://%[6]s/
@@ -127,7 +133,7 @@ When it is stopped (Ctrl-C), audit the books:
 
   sward audit %[14]s
 `, i.CA, i.Partner, i.Key, i.Socks, i.SiteTLS, sandbox.TrapName, i.Site, i.API, i.Search,
-		i.Edges[0].Dashboard, i.Hub, i.Relay, filepath.Join(box.Dir(), "sandbox.json"), filepath.Join(box.Dir(), "hub", "books"))
+		i.Edges[0].Dashboard, i.Hub, i.Relay, filepath.Join(box.Dir(), "sandbox.json"), filepath.Join(box.Dir(), "hub", "books"), i.ProxyTLS)
 }
 
 // queries are what the tour searches for in the manual; in another site it takes words of the crawled titles.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,7 @@ type builder struct {
 	stages  [][]daemon.Worker // in the order in which they start
 	closers []func() error
 	roots   *x509.CertPool
+	door    tls.Certificate // of the proxy doors in TLS
 	hubKey  identity.Key
 	hubAddr string
 }
@@ -82,16 +84,17 @@ func (b *builder) site(ctx context.Context) error {
 			return err
 		}
 	}
-	ca, certificate, err := authority(b.cfg.Clock(), SiteName)
+	made, err := authority(b.cfg.Clock(), SiteName)
 	if err != nil {
 		return err
 	}
+	b.door = made.door
 	b.info.CA = filepath.Join(b.cfg.Dir, "ca.pem")
-	if err := daemon.WriteFile(b.info.CA, ca, 0o644); err != nil {
+	if err := daemon.WriteFile(b.info.CA, made.ca, 0o644); err != nil {
 		return err
 	}
 	b.roots = x509.NewCertPool()
-	b.roots.AppendCertsFromPEM(ca)
+	b.roots.AppendCertsFromPEM(made.ca)
 	b.world.Name(SiteName, siteAddress)
 	b.world.Name(TrapName, trapAddress)
 	b.world.Host(netip.AddrPortFrom(siteAddress, 80), plain.Addr().String())
@@ -100,7 +103,7 @@ func (b *builder) site(ctx context.Context) error {
 		b.cfg.World(b.world)
 	}
 	b.info.Site, b.info.SiteTLS = "http://"+SiteName, "https://"+SiteName
-	b.add("site", func(ctx context.Context) error { return serveSite(ctx, handler, plain, secure, certificate) })
+	b.add("site", func(ctx context.Context) error { return serveSite(ctx, handler, plain, secure, made.site) })
 	return nil
 }
 
@@ -118,7 +121,8 @@ func (b *builder) makeHub(ctx context.Context) error {
 	cfg := hub.Config{
 		Dir: dir, Key: key, Network: b.cfg.Network, Consents: []accounting.Hash{edge.ConsentHash()},
 		Clock: b.cfg.Clock, Log: b.cfg.Log.With("role", "hub"), Roots: b.roots,
-		Delay: 5 * time.Millisecond, // the site is on this machine, and is ours
+		Delay:  5 * time.Millisecond, // the site is on this machine, and is ours
+		Limits: accounting.Unlimited(),
 	}
 	for _, l := range []struct {
 		to *net.Listener
@@ -180,18 +184,31 @@ func (b *builder) makeRelays(ctx context.Context) error {
 			return err
 		}
 		b.closers = append(b.closers, func() error { udp.Close(); return nil })
-		address := ""
+		address, addressTLS := "", ""
 		if n == 0 {
-			address = b.cfg.Proxy
+			address, addressTLS = b.cfg.Proxy, b.cfg.ProxyTLS
 		}
 		door, err := b.listen(ctx, address)
 		if err != nil {
 			return err
 		}
+		doorTLS, err := b.listen(ctx, addressTLS)
+		if err != nil {
+			return err
+		}
+		doorH3, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			return err
+		}
+		b.closers = append(b.closers, func() error { doorH3.Close(); return nil })
 		cfg := relay.Config{
 			Key: key, Network: b.cfg.Network, PacketConn: udp, Listener: door, Dir: filepath.Join(dir, "spool"),
+			Limits: relay.NoLimits(), // as above
 			Tunnel: udp.LocalAddr().String(), Proxy: door.Addr().String(), Region: "sandbox",
 			Hub: b.client(key), HubID: b.hubKey.ID(), Clock: b.cfg.Clock, Log: b.cfg.Log.With("role", "relay"),
+			Door: relay.Door{TLS: doorTLS, PacketConn: doorH3, Certificates: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return &b.door, nil
+			}},
 		}
 		if b.cfg.Relay != nil {
 			b.cfg.Relay(n, &cfg)
@@ -212,6 +229,7 @@ func (b *builder) makeRelays(ctx context.Context) error {
 		}
 		if n == 0 {
 			b.info.Relay, b.info.Proxy, b.info.Socks = debug, "http://"+cfg.Proxy, cfg.Proxy
+			b.info.ProxyTLS, b.info.ProxyH3 = "https://"+doorTLS.Addr().String(), doorH3.LocalAddr().String()
 		}
 	}
 	return nil

@@ -61,7 +61,7 @@ type Config struct {
 	Clock   func() time.Time
 
 	// Listen addresses; empty is a free port on 127.0.0.1.
-	Proxy, API, Search, Internal string
+	Proxy, ProxyTLS, API, Search, Internal string
 
 	// Hooks change one part before it is made.
 	Hub   func(*hub.Config)
@@ -104,18 +104,20 @@ const infoFile = "sandbox.json"
 
 // Info is sandbox.json: where everything is, for scripts.
 type Info struct {
-	Proxy   string     `json:"proxy"`
-	Socks   string     `json:"socks"`
-	API     string     `json:"api"`
-	Search  string     `json:"search"`
-	Partner string     `json:"partner"`
-	Key     string     `json:"key"`
-	Site    string     `json:"site"`
-	SiteTLS string     `json:"site_tls"`
-	CA      string     `json:"ca"`
-	Hub     string     `json:"hub"`
-	Relay   string     `json:"relay"`
-	Edges   []EdgeInfo `json:"edges"`
+	Proxy    string     `json:"proxy"`
+	Socks    string     `json:"socks"`
+	ProxyTLS string     `json:"proxy_tls"` // the same door inside TLS, with HTTP/2
+	ProxyH3  string     `json:"proxy_h3"`  // and for HTTP/3, in UDP
+	API      string     `json:"api"`
+	Search   string     `json:"search"`
+	Partner  string     `json:"partner"`
+	Key      string     `json:"key"`
+	Site     string     `json:"site"`
+	SiteTLS  string     `json:"site_tls"`
+	CA       string     `json:"ca"`
+	Hub      string     `json:"hub"`
+	Relay    string     `json:"relay"`
+	Edges    []EdgeInfo `json:"edges"`
 }
 
 // EdgeInfo is one edge of a sandbox.

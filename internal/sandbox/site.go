@@ -192,12 +192,19 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// authority makes a certificate authority of this sandbox alone and a certificate for the given names. The
-// authority's key is thrown away: the PEM that people are told to trust can never vouch for another name.
-func authority(now time.Time, names ...string) (caPEM []byte, leaf tls.Certificate, err error) {
+// certificates are what the sandbox shows: its site, and its proxy door in TLS.
+type certificates struct {
+	ca         []byte // PEM, for those who are to trust both
+	site, door tls.Certificate
+}
+
+// authority makes a certificate authority of this sandbox alone, a certificate for the site's names and one for the door
+// on this machine. The authority's key is thrown away: the PEM that people are told to trust can never vouch for another
+// name.
+func authority(now time.Time, names ...string) (made certificates, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, leaf, err
+		return made, err
 	}
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Sward sandbox authority"},
@@ -206,21 +213,27 @@ func authority(now time.Time, names ...string) (caPEM []byte, leaf tls.Certifica
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	if err != nil {
-		return nil, leaf, fmt.Errorf("make the sandbox's authority: %w", err)
+		return made, fmt.Errorf("make the sandbox's authority: %w", err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, leaf, err
+	made.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
+	issue := func(serial int64, names []string, addresses []net.IP) (leaf tls.Certificate, err error) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return leaf, err
+		}
+		der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names, IPAddresses: addresses,
+			NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}, ca, key.Public(), caKey)
+		if err != nil {
+			return leaf, fmt.Errorf("make the certificate of %s: %w", names[0], err)
+		}
+		return tls.Certificate{Certificate: [][]byte{der, caDER}, PrivateKey: key}, nil
 	}
-	site := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
-		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	if made.site, err = issue(2, names, nil); err != nil {
+		return made, err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, site, ca, key.Public(), caKey)
-	if err != nil {
-		return nil, leaf, fmt.Errorf("make the site's certificate: %w", err)
-	}
-	caPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
-	return caPEM, tls.Certificate{Certificate: [][]byte{der, caDER}, PrivateKey: key}, nil
+	made.door, err = issue(3, []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback})
+	return made, err
 }

@@ -23,15 +23,15 @@ func (l *awaited) Accept() (net.Conn, error) {
 }
 
 func TestSiteSpeaksHTTP2WhicheverListenerComesFirst(t *testing.T) {
-	pem, certificate, err := authority(time.Now(), SiteName)
+	made, err := authority(time.Now(), SiteName)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
+	roots.AppendCertsFromPEM(made.ca)
 	for _, first := range []string{"plain", "secure"} {
 		t.Run(first, func(t *testing.T) {
-			server := siteServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), certificate)
+			server := siteServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), made.site)
 			plain, secure := listenForTest(t), listenForTest(t)
 			var serving sync.WaitGroup
 			defer serving.Wait()
