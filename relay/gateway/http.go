@@ -82,8 +82,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// What is left of a refused request's body is read after this, and may not take for ever.
 	defer func() { c.SetReadDeadline(time.Now().Add(g.cfg.HeaderTime)) }() //nolint:errcheck // on a closed connection
-	if len(r.TransferEncoding) > 0 {
-		w.Header().Set("Connection", "close") // see client.rest
+	if len(r.TransferEncoding) > 0 || r.Method == http.MethodConnect {
+		w.Header().Set("Connection", "close") // see client.rest: C21, what follows a CONNECT that is refused is no request
 	}
 	conn, who, err := g.open(r)
 	if err != nil {
