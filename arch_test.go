@@ -32,7 +32,7 @@ var imports = map[string][]string{
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler": {"crawler/fetch", "internal/wire", "policy"},
 	"edge":    {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
-	"relay":   {"accounting", "internal/daemon", "internal/bbr", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
+	"relay":   {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	// Layer 3 joins rooms that do not know each other.
 	"internal/hub":         {"accounting", "crawler", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},
 	"internal/sandbox":     {"accounting", "crawler", "edge", "internal/daemon", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},

@@ -65,12 +65,12 @@ func slowEdge(t *testing.T, r *Relay) (*slowSession, *accounting.Meter) {
 		Channel: accounting.Channel{RelayKey: key.ID(), Window: newWindow, Expires: 1 << 60},
 	})
 	e := &edge{
-		id: newKey(t).ID(), session: s, meter: meter, limit: 1, room: 1 << 30, apps: wire.AppsOf(wire.AppProxy),
-		live: map[*conn]struct{}{},
+		id: newKey(t).ID(), session: s, meter: meter, limit: 1, apps: wire.AppsOf(wire.AppProxy), live: map[*conn]struct{}{},
 	}
 	if err := r.edges.add(e); err != nil {
 		t.Fatal(err)
 	}
+	e.setStatus(wire.Status{Room: 1 << 30, Apps: e.apps})
 	r.metrics = newMetrics(r)
 	return s, meter
 }
@@ -135,65 +135,5 @@ func TestUpBytesAreCountedBeforeTheEdgeCanCountThem(t *testing.T) {
 	}
 	if up, _, _, _ := meter.Totals(); up != size {
 		t.Errorf("after %d bytes were written %d are counted", size, up)
-	}
-}
-
-// refusingSession is a session whose edge takes every stream or refuses every one with a code.
-type refusingSession struct {
-	session
-	code wire.Code
-	asks *int
-}
-
-func (refusingSession) Draining() bool          { return false }
-func (refusingSession) Send(wire.Message) error { return nil }
-func (s refusingSession) Open(context.Context, ...wire.Message) (stream, wire.Opened, error) {
-	*s.asks++
-	if s.code != wire.OK {
-		return nil, wire.Opened{}, wire.Errorf(s.code, "not here")
-	}
-	return nullStream{}, wire.Opened{}, nil
-}
-
-// What one edge cannot do another may; what is said of the target holds everywhere.
-func TestStreamGoesToAnotherEdgeUnlessItsTargetIsRefused(t *testing.T) {
-	for _, c := range []struct {
-		code  wire.Code
-		asked int // edges, of which all refuse
-	}{
-		{wire.Paused, openTries}, {wire.StreamLimit, openTries}, {wire.EdgeGone, openTries}, {wire.CapDay, openTries},
-		{wire.Draining, openTries}, {wire.Internal, openTries}, {wire.WindowClosed, openTries},
-		{wire.GrantInvalid, openTries}, // by the clock of an edge that goes wrong
-		{wire.PurposeDenied, openTries}, {wire.AppDenied, openTries}, {wire.PlainHTTPDenied, openTries},
-		{wire.DNSNotFound, 1}, {wire.DialRefused, 1}, {wire.DestPrivate, 1}, {wire.DomainDenied, 1},
-		{wire.CategoryDenied, 1}, {wire.PortMail, 1}, {wire.Loop, 1}, {wire.BadHost, 1},
-	} {
-		t.Run(c.code.Name(), func(t *testing.T) {
-			r, _, g, _ := grantRelay(t, 1000)
-			asked := 0
-			for range openTries + 1 {
-				key := newKey(t)
-				meter := accounting.NewMeter(accounting.MeterConfig{
-					Side: accounting.RelaySide, Network: "test", Key: key, Channel: accounting.Channel{RelayKey: key.ID()},
-				})
-				err := r.edges.add(&edge{
-					id: newKey(t).ID(), session: refusingSession{code: c.code, asks: &asked}, meter: meter, limit: 1, room: 1 << 30,
-					apps: wire.AppsOf(wire.AppProxy), live: map[*conn]struct{}{},
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			_, err := r.open(t.Context(), Want{App: wire.AppProxy}, g, "site.example", 443, 1)
-			if wire.CodeOf(err) != c.code || asked != c.asked {
-				t.Errorf("got %v after %d edges, want %s after %d", err, asked, c.code.Name(), c.asked)
-			}
-			if n := r.streams(); n != 0 {
-				t.Errorf("%d streams are counted on edges that refused, want none", n)
-			}
-			if g.open != 0 {
-				t.Errorf("%d streams are counted on the grant, want none", g.open)
-			}
-		})
 	}
 }

@@ -1,55 +1,59 @@
 package relay
 
 import (
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
+	"time"
 
 	"sward/accounting"
+	"sward/internal/geo"
 	"sward/internal/identity"
 	"sward/internal/wire"
 	"sward/relay/gateway"
 )
 
-// maxEdges bounds the table: at 64 KiB of memory for an idle edge this is what one relay of 1 GiB can keep.
-const maxEdges = 16384
+const (
+	// maxEdges bounds the table: at 64 KiB of memory for an idle edge this is what one relay of 1 GiB can keep.
+	maxEdges = 16384
+	// maxPolicies bounds the digests that have a number. Most owners leave the rules as they come, so there are far fewer
+	// than edges; those beyond share number 0, of which nothing is learnt.
+	maxPolicies = 16384
+)
 
-// edge is one connected edge. Its session, identity and class never change; the rest is under mu.
+// edge is one connected edge. Its session and identity never change.
 type edge struct {
 	id      identity.ID
 	session session
 	class   uint16
 	limit   int // streams, the smaller of what both sides allow
 	pulse   pulse
+	apps    wire.Apps // as of its hello
+	table   *table    // once it is in one
+	facts   Candidate // all that the choice knows; under the table's lock
+	rolling bool      // says that its next session is about to come; under the table's lock
 
-	mu      sync.Mutex
-	apps    wire.Apps
-	paused  bool
-	room    uint64
-	streams int
-	meter   *accounting.Meter // nil until the channel is open: a session has one channel
-	live    map[*conn]struct{}
+	mu    sync.Mutex
+	meter *accounting.Meter // nil until the channel is open: a session has one channel
+	live  map[*conn]struct{}
 }
 
 // line is what a partner is told of the edge.
-func (e *edge) line() gateway.Line { return gateway.Line{Edge: e.id.String()} }
+func (e *edge) line() gateway.Line { return lineOf(e.candidate()) }
 
-// candidate copies what Pick looks at.
+// candidate is a copy of what the choice knows of e.
 func (e *edge) candidate() Candidate {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	ready := e.meter != nil && !e.session.Draining()
-	return Candidate{
-		ID: e.id, Apps: e.apps, Paused: e.paused || !ready || e.pulse.suspected(), Room: e.room, Streams: e.streams, Limit: e.limit,
-		Class: e.class,
+	if e.table == nil {
+		return e.facts
 	}
+	e.table.mu.Lock()
+	defer e.table.mu.Unlock()
+	return e.facts
 }
 
 // setStatus takes over what the edge last said of itself.
-func (e *edge) setStatus(s wire.Status) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.paused, e.room, e.apps = s.Flags&wire.StatusPaused != 0, s.Room, s.Apps
-}
+func (e *edge) setStatus(s wire.Status) { e.table.status(e, s) }
 
 // channel is the meter of the session's channel, nil before both sides have signed it.
 func (e *edge) channel() *accounting.Meter {
@@ -58,24 +62,19 @@ func (e *edge) channel() *accounting.Meter {
 	return e.meter
 }
 
+// setChannel opens e for streams. A session that was announced takes the place of the one before it only now.
 func (e *edge) setChannel(m *accounting.Meter) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.meter = m
+	e.mu.Unlock()
+	e.table.promote(e)
 }
 
-// take counts a stream in; release counts it out.
-func (e *edge) take() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.streams++
-}
+// setSilent says whether e has fallen silent: nothing new goes to it until it is heard again.
+func (e *edge) setSilent(silent bool) { e.table.setSilent(e, silent) }
 
-func (e *edge) release() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.streams--
-}
+// release counts a stream out that a choice has counted in.
+func (e *edge) release() { e.table.release(e) }
 
 // watch keeps c among the streams whose delivery is read again before each receipt; unwatch drops it.
 func (e *edge) watch(c *conn) {
@@ -103,33 +102,66 @@ func (e *edge) refresh() {
 	}
 }
 
-// table holds the connected edges. An identity has one live session: a newer one takes the older one's place, since
-// an edge that lost its line comes back before its old session has timed out.
+// table holds the connected edges. An identity has one session that is chosen: a newer one takes the older one's place,
+// since an edge that lost its line comes back before its old session has timed out. An edge that announced its next
+// session (StatusRolling) keeps the old one in place until the new one's channel is open, and both while the old one's
+// streams end.
 type table struct {
+	place func(identity.ID, netip.Addr) geo.Place
+	now   func() time.Time
+
 	mu        sync.Mutex
 	edges     map[identity.ID]*edge
-	suspended map[identity.ID]bool // by the hub; outlives sessions
+	coming    map[identity.ID]*edge // announced, without a channel yet
+	parting   map[identity.ID]*edge // replaced in good order; its streams run on
+	suspended map[identity.ID]bool  // by the hub; outlives sessions
+	index     index
+	here      map[shelf]int // connected edges by place, whatever they offer
+	prefixes  map[netip.Prefix]*int
+	networks  map[uint32]*int
+	policies  map[[32]byte]uint32
+	refusals  refusals
+	recents   map[tag]*recent
+	usual     usual
 	rnd       *rand.Rand
-	snapshot  []Candidate // reused from choice to choice
 }
 
 func newTable() *table {
 	return &table{
-		edges: map[identity.ID]*edge{},
-		rnd:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // spreading load needs no secrecy
+		place: func(identity.ID, netip.Addr) geo.Place { return geo.Place{Class: geo.Unknown} }, now: time.Now,
+		edges: map[identity.ID]*edge{}, coming: map[identity.ID]*edge{}, parting: map[identity.ID]*edge{},
+		index: index{}, here: map[shelf]int{}, prefixes: map[netip.Prefix]*int{}, networks: map[uint32]*int{},
+		policies: map[[32]byte]uint32{}, refusals: refusals{}, recents: map[tag]*recent{},
+		rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // spreading load needs no secrecy
 	}
 }
 
+// add lets e in. What is in its way is closed once the lock is free.
 func (t *table) add(e *edge) error {
+	from := addressOf(e.session)
+	place, prefix := t.place(e.id, from), prefixOf(from)
+	e.table = t
+
 	t.mu.Lock()
+	e.facts.ID, e.facts.Class, e.facts.Limit, e.facts.Apps = e.id, e.class, e.limit, e.apps
+	e.facts.Place, e.facts.Prefix = place, prefix
 	old, again := t.edges[e.id]
 	if !again && len(t.edges) >= maxEdges {
 		t.mu.Unlock()
 		return wire.Errorf(wire.DoorFull, "this relay keeps %d edges already", maxEdges)
 	}
-	t.edges[e.id] = e
+	if again && old.rolling && !old.session.Draining() {
+		other := t.coming[e.id]
+		t.coming[e.id] = e
+		old = other // who announces one session and opens two keeps the last
+	} else {
+		if again {
+			t.leave(old)
+		}
+		t.enter(e)
+	}
 	t.mu.Unlock()
-	if again && !old.session.Draining() {
+	if old != nil && !old.session.Draining() {
 		// An edge that leaves in good order has said Bye before it comes back. This one has crashed or lost its line, and
 		// whoever waits on its streams should not wait for the old session to time out.
 		old.session.Close(wire.EdgeGone, "a newer session of this edge took over")
@@ -137,13 +169,138 @@ func (t *table) add(e *edge) error {
 	return nil
 }
 
-// drop removes e unless a newer session has already taken its place.
+// promote makes e, whose channel is open now, the session of its edge that is chosen. The one before it gets nothing new.
+func (t *table) promote(e *edge) {
+	ready := e.channel() != nil
+	t.mu.Lock()
+	e.facts.Ready = ready
+	var former *edge
+	if t.coming[e.id] == e {
+		delete(t.coming, e.id)
+		if old := t.edges[e.id]; old != nil {
+			t.leave(old)
+			former, t.parting[e.id] = t.parting[e.id], old
+			e.facts.score = old.facts.score // the same line
+		}
+		t.enter(e)
+	} else if t.edges[e.id] == e {
+		t.relist(e)
+	}
+	t.mu.Unlock()
+	if former != nil { // an edge that rolls and rolls, and ends nothing, has no more than these two
+		former.session.Close(wire.EdgeGone, "a newer session of this edge took over")
+	}
+}
+
+// drop removes e, wherever it is. A session that was announced takes its place.
 func (t *table) drop(e *edge) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.edges[e.id] == e {
-		delete(t.edges, e.id)
+	if t.parting[e.id] == e {
+		delete(t.parting, e.id)
 	}
+	if t.coming[e.id] == e {
+		delete(t.coming, e.id)
+	}
+	if t.edges[e.id] != e {
+		return
+	}
+	t.leave(e)
+	delete(t.edges, e.id)
+	if next := t.coming[e.id]; next != nil {
+		delete(t.coming, e.id)
+		t.enter(next)
+	}
+}
+
+// enter makes e the one that is chosen for its identity; leave undoes all of that but the entry itself.
+func (t *table) enter(e *edge) {
+	t.edges[e.id] = e
+	c := &e.facts
+	c.Ready, c.Suspended = c.Ready || e.channel() != nil, t.suspended[e.id]
+	for _, s := range shelvesOf(c.Place) {
+		t.here[s]++
+	}
+	c.neighbour, c.fellow = nil, nil
+	if c.Prefix.IsValid() {
+		c.neighbour = counter(t.prefixes, c.Prefix)
+	}
+	if c.Place.ASN != 0 {
+		c.fellow = counter(t.networks, c.Place.ASN)
+	}
+	t.relist(e)
+}
+
+func (t *table) leave(e *edge) {
+	c := &e.facts
+	t.index.take(c)
+	for _, s := range shelvesOf(c.Place) {
+		if t.here[s]--; t.here[s] == 0 {
+			delete(t.here, s)
+		}
+	}
+	if c.neighbour != nil {
+		uncount(t.prefixes, c.Prefix)
+	}
+	if c.fellow != nil {
+		uncount(t.networks, c.Place.ASN)
+	}
+	c.neighbour, c.fellow = nil, nil
+}
+
+func counter[K comparable](all map[K]*int, k K) *int {
+	n := all[k]
+	if n == nil {
+		n = new(int)
+		all[k] = n
+	}
+	*n++
+	return n
+}
+
+func uncount[K comparable](all map[K]*int, k K) {
+	if n := all[k]; n != nil {
+		if *n--; *n == 0 {
+			delete(all, k)
+		}
+	}
+}
+
+// relist puts e on the index or takes it off, by what it offers now.
+func (t *table) relist(e *edge) {
+	c := &e.facts
+	listed := len(c.shelves) > 0
+	if offers := t.edges[e.id] == e && c.offers(); offers == listed {
+		return
+	} else if offers {
+		t.index.put(c)
+	} else {
+		t.index.take(c)
+	}
+}
+
+// status takes over what e last said of itself.
+func (t *table) status(e *edge, s wire.Status) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := &e.facts
+	if c.Apps != s.Apps {
+		t.index.take(c)
+	}
+	c.Paused, c.Room, c.Apps = s.Flags&wire.StatusPaused != 0, s.Room, s.Apps
+	c.Policy = t.policy(s.Policy)
+	e.rolling = s.Flags&wire.StatusRolling != 0
+	t.relist(e)
+}
+
+// policy is the number of a digest; 0 is that of none.
+func (t *table) policy(digest [32]byte) uint32 {
+	n, known := t.policies[digest]
+	if !known && digest != [32]byte{} && len(t.policies) < maxPolicies {
+		n = uint32(len(t.policies) + 1)
+		t.policies[digest] = n
+	}
+	return n
 }
 
 // suspend replaces the set of edges that get no work, as the hub last told it.
@@ -155,6 +312,26 @@ func (t *table) suspend(ids []identity.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.suspended = suspended
+	for id, e := range t.edges {
+		if e.facts.Suspended != suspended[id] {
+			e.facts.Suspended = suspended[id]
+			t.relist(e)
+		}
+	}
+}
+
+func (t *table) setSilent(e *edge, silent bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.facts.Silent = silent
+	t.relist(e)
+}
+
+func (t *table) release(e *edge) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.facts.Streams--
+	t.relist(e)
 }
 
 func (t *table) len() int {
@@ -163,32 +340,22 @@ func (t *table) len() int {
 	return len(t.edges)
 }
 
-// pick chooses an edge for w. The snapshot is taken anew for each choice: at the sizes of today copying is cheaper
-// than being wrong about who is full.
-func (t *table) pick(w Want) (*edge, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.snapshot = t.snapshot[:0]
-	for id, e := range t.edges {
-		if !t.suspended[id] {
-			t.snapshot = append(t.snapshot, e.candidate())
-		}
-	}
-	chosen, ok := Pick(t.snapshot, w, t.rnd)
-	if !ok {
-		return nil, false
-	}
-	e := t.edges[chosen.ID]
-	e.take()
-	return e, true
-}
-
+// all are the edges that have a session, those included that are about to take another's place or have given it up.
 func (t *table) all() []*edge {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	edges := make([]*edge, 0, len(t.edges))
-	for _, e := range t.edges {
-		edges = append(edges, e)
+	edges := make([]*edge, 0, len(t.edges)+len(t.coming)+len(t.parting))
+	for _, of := range []map[identity.ID]*edge{t.edges, t.coming, t.parting} {
+		for _, e := range of {
+			edges = append(edges, e)
+		}
 	}
 	return edges
+}
+
+// counts is how many edges are connected by place.
+func (t *table) counts() map[shelf]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.here)
 }

@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"testing"
 
-	"sward/internal/identity"
 	"sward/internal/wire"
 )
 
@@ -158,16 +156,5 @@ func TestScreenWantsOneHostInABatch(t *testing.T) {
 	_, body, _ := wire.ReadFrame(s, nil)
 	if end, err := wire.ParseBatchEnd(body); err != nil || end.Code != wire.BadRequest {
 		t.Errorf("got %s, %v, want bad_request", end.Code.Name(), err)
-	}
-}
-
-func TestBrowserIsPickedForCrawlStreamsOnly(t *testing.T) {
-	node := Candidate{ID: identity.ID{1}, Apps: wire.AppsOf(wire.AppProxy, wire.AppCrawl), Room: 1 << 30, Limit: 1, Class: classExtension}
-	rnd := rand.New(rand.NewPCG(1, 2))
-	if _, ok := Pick([]Candidate{node}, Want{App: wire.AppProxy}, rnd); ok {
-		t.Error("a browser was picked for a proxy stream")
-	}
-	if _, ok := Pick([]Candidate{node}, Want{App: wire.AppCrawl}, rnd); !ok {
-		t.Error("a browser was not picked for a crawl stream")
 	}
 }

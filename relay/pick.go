@@ -1,87 +1,159 @@
 package relay
 
 import (
+	"math"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
 
+	"sward/internal/geo"
 	"sward/internal/identity"
 	"sward/internal/wire"
 )
 
+const (
+	// minRoom is the least room with which an edge is offered a stream: less would end in a refusal or a stump.
+	minRoom = 64 << 10
+	// easyRoom is the room in bytes at which an edge weighs half: with less, a stream is ever likelier to outlast it.
+	easyRoom = 4 << 20
+	// leastWeight is what the worst edge still weighs, so that it is tried now and then and can come back.
+	leastWeight = 1.0 / 64
+	// crowdedNetwork is how many edges a network (ASN) has before each of them weighs less. A large provider is no fault of
+	// its customers, so it is far more than one, as it is of a prefix.
+	crowdedNetwork = 32
+	// againWeight is what an edge weighs whose prefix the account had lately.
+	againWeight = 1.0 / 4
+	// blindDraws is how many random edges are looked at for one draw before the pool is walked.
+	blindDraws = 12
+)
+
 // Want says which edge a stream needs.
 type Want struct {
-	App   wire.App
-	Edge  identity.ID   // exactly this one, unless zero
-	Avoid []identity.ID // none of these
+	App     wire.App
+	Edge    identity.ID   // exactly this one, unless zero
+	Avoid   []identity.ID // none of these
+	Where   Where
+	Purpose uint16 // of the account
+	Host    string // the target; empty for a crawl
+	Port    uint16
+	Site    int // class of the target's domain: siteOf
+
+	who    tag                    // the account; zero for the hub
+	recent *recent                // prefixes that it had lately
+	refuse []uint32               // policies that are known to refuse this
+	taken  func(identity.ID) bool // edges that serve other sessions of the account; nil for none
 }
 
-// Candidate is one edge as the choice sees it: plain facts copied from the table, so that choosing needs no lock.
+// Candidate is one edge as the choice sees it. The table keeps it up to date under its lock.
 type Candidate struct {
-	ID      identity.ID
-	Apps    wire.Apps
-	Paused  bool
-	Room    uint64 // bytes that the owner's caps still allow
-	Streams int    // open now
-	Limit   int    // streams the owner allows
-	Class   uint16 // kind of edge: a browser only fetches
+	ID        identity.ID
+	Apps      wire.Apps
+	Ready     bool // its channel is open
+	Paused    bool
+	Suspended bool   // by the hub
+	Silent    bool   // nothing has come from it though something should
+	Room      uint64 // bytes that the owner's caps still allow
+	Streams   int    // open now
+	Limit     int    // streams the owner allows
+	Class     uint16 // kind of edge: a browser only fetches
+	Place     geo.Place
+	Prefix    netip.Prefix // its /24 or /48; not valid where the address says nothing
+	Policy    uint32       // number in the table of its policy's digest
+
+	rests     time.Time // until then it is full, by its own word
+	score     score
+	neighbour *int    // edges in its prefix, itself included; nil for none that counts
+	fellow    *int    // edges in its network, itself included
+	shelves   []shelf // of the index that it stands on, and where
+	spots     []int
 }
 
-// minRoom is the least room with which an edge is offered a stream: less would end in a refusal or a stump.
-const minRoom = 64 << 10
+// offers reports whether c takes streams at all: the index holds those alone.
+func (c *Candidate) offers() bool {
+	return c.Ready && !c.Paused && !c.Suspended && !c.Silent && c.Room >= minRoom && c.Streams < c.Limit
+}
 
-// eligible reports whether c may be offered a stream at all.
-func (c Candidate) eligible(w Want) bool {
-	if c.Class == classExtension && w.App != wire.AppCrawl {
+// serves reports whether c may be given a stream for w.
+func (c *Candidate) serves(w *Want, now time.Time) bool {
+	switch {
+	case !c.offers(), !c.Apps.Has(w.App), now.Before(c.rests):
+		return false
+	case c.Class == classExtension && w.App != wire.AppCrawl:
+		return false
+	case !w.Edge.IsZero() && c.ID != w.Edge:
 		return false
 	}
-	if c.Paused || !c.Apps.Has(w.App) || c.Room < minRoom || c.Streams >= c.Limit {
-		return false
+	return !slices.Contains(w.Avoid, c.ID) && w.Where.holds(c.Place) && !slices.Contains(w.refuse, c.Policy) &&
+		(w.taken == nil || !w.taken(c.ID))
+}
+
+// weight is c's share of the streams for w, in comparison with other edges: 1 for one that has never failed, is as quick as
+// others, has room, and stands alone in its prefix. A new edge is one.
+func (c *Candidate) weight(w *Want, now time.Time) float64 {
+	weight := c.score.weight(w.Site, now) * float64(c.Room) / float64(c.Room+easyRoom)
+	if c.neighbour != nil && *c.neighbour > 1 {
+		weight /= math.Sqrt(float64(*c.neighbour)) // a prefix of n edges weighs √n
 	}
-	if !w.Edge.IsZero() && c.ID != w.Edge {
-		return false
+	if c.fellow != nil && *c.fellow > crowdedNetwork {
+		weight /= math.Sqrt(math.Sqrt(float64(*c.fellow) / crowdedNetwork))
 	}
-	for _, id := range w.Avoid {
-		if c.ID == id {
-			return false
-		}
+	if w.recent.has(c.Prefix) {
+		weight *= againWeight
 	}
-	return true
+	return max(weight, leastWeight)
 }
 
 // load is the share of its streams that an edge has in use.
-func (c Candidate) load() float64 { return float64(c.Streams) / float64(c.Limit) }
+func (c *Candidate) load() float64 { return float64(c.Streams) / float64(c.Limit) }
 
-// Pick chooses an edge for w by the power of two choices: of two random eligible edges the less loaded one, which
-// keeps the busiest edge within log log n of the mean without everybody running to the one idle edge
-// (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001). It is a pure function of its arguments.
-func Pick(all []Candidate, w Want, rnd *rand.Rand) (Candidate, bool) {
-	first, found := draw(all, w, rnd, identity.ID{})
-	if !found {
-		return Candidate{}, false
+// Pick chooses an edge of pool for w: two are drawn, each as often as it weighs, and the less loaded one is it. Weights
+// share the traffic out by what edges have shown; two choices keep the busiest edge within log log n of the mean without
+// everybody running to the one idle edge (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001). nil
+// is nobody. It is a pure function of its arguments: it changes nothing, and the same rnd gives the same choice.
+func Pick(pool []*Candidate, w *Want, now time.Time, rnd *rand.Rand) *Candidate {
+	first := draw(pool, w, now, rnd, nil)
+	if first == nil || first.Streams == 0 {
+		return first // nobody is less loaded
 	}
-	second, found := draw(all, w, rnd, first.ID)
-	if found && second.load() < first.load() {
-		return second, true
+	if second := draw(pool, w, now, rnd, first); second != nil && second.load() < first.load() {
+		return second
 	}
-	return first, true
+	return first
 }
 
-// draw takes a random eligible candidate other than not. A few blind draws find one in a healthy network; only when
-// most are ineligible does it walk the table, from a random place, so that no edge is favoured by its position.
-func draw(all []Candidate, w Want, rnd *rand.Rand, not identity.ID) (Candidate, bool) {
-	const blind = 8
-	if len(all) == 0 {
-		return Candidate{}, false
+// draw takes a random candidate that serves w, each as often as it weighs: one is looked at, and kept with the likelihood
+// of its weight. After a few in vain it is the heaviest of those. Only when there was none among them is the pool walked,
+// from a random place, so that no edge is favoured by its position.
+func draw(pool []*Candidate, w *Want, now time.Time, rnd *rand.Rand, not *Candidate) *Candidate {
+	if len(pool) == 0 {
+		return nil
 	}
-	for range blind {
-		if c := all[rnd.IntN(len(all))]; c.ID != not && c.eligible(w) {
-			return c, true
+	var (
+		best     *Candidate
+		heaviest float64
+	)
+	for range blindDraws {
+		c := pool[rnd.IntN(len(pool))]
+		if c == not || !c.serves(w, now) {
+			continue
+		}
+		weight := c.weight(w, now)
+		if rnd.Float64() < weight {
+			return c
+		}
+		if weight > heaviest {
+			best, heaviest = c, weight
 		}
 	}
-	start := rnd.IntN(len(all))
-	for i := range all {
-		if c := all[(start+i)%len(all)]; c.ID != not && c.eligible(w) {
-			return c, true
+	if best != nil || not != nil && len(pool) > blindDraws { // a second one is not worth a walk
+		return best
+	}
+	start := rnd.IntN(len(pool))
+	for i := range pool {
+		if c := pool[(start+i)%len(pool)]; c != not && c.serves(w, now) {
+			return c
 		}
 	}
-	return Candidate{}, false
+	return nil
 }

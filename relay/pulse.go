@@ -108,6 +108,7 @@ func (r *Relay) pulseOnce(context.Context) error {
 	now := time.Now()
 	for _, e := range r.edges.all() {
 		probe, gone := e.pulse.look(now, e.session.Received(), e.candidate().Streams > 0)
+		e.setSilent(e.pulse.suspected())
 		switch {
 		case gone:
 			r.background(func() { e.session.Close(wire.EdgeGone, "the edge has fallen silent") })

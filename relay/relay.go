@@ -19,18 +19,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sward/accounting"
+	"sward/internal/geo"
 	"sward/internal/identity"
 	"sward/internal/tunnel"
 	"sward/internal/wire"
-	"sward/policy"
 	"sward/relay/gateway"
 )
 
 const (
-	// openTimeout is how long opening a stream may take, from the choice of an edge to its answer.
-	openTimeout = 30 * time.Second
-	// openTries is how many edges are tried before a partner is told that none can serve.
-	openTries = 3
 	// drainGrace is how long running streams may go on after the relay was told to stop.
 	drainGrace = 20 * time.Second
 	// lastReceipts is how long a stopping relay waits, after the last stream, for edges to sign for it. An edge counts
@@ -38,7 +34,12 @@ const (
 	lastReceipts = 3 * time.Second
 	// drainPoll is how often both are looked at.
 	drainPoll = 20 * time.Millisecond
+	// geoEvery is how often the databases of places are looked at for a newer version.
+	geoEvery = time.Minute
 )
+
+// hubAway is what a log says of upkeep that failed at the hub.
+const hubAway = "the hub cannot be reached, will try again"
 
 // Hub is what a relay asks of the hub; *accounting.Client is it.
 type Hub interface {
@@ -63,21 +64,29 @@ type Config struct {
 	Key        identity.Key
 	Network    string         // name in every signature: "main", "sandbox", …
 	PacketConn net.PacketConn // UDP, for tunnels
-	Listener   net.Listener   // TCP, the partners' door
-	Door       Door           // further doors of theirs
-	Nodes      net.Listener   // edges in browsers, by WebSocket; nil lets none in. TLS is the listener's, or a proxy's before it
-	Tunnel     string         // host:port at which edges reach PacketConn
-	Proxy      string         // host:port at which partners reach Listener
-	Region     string
-	Ports      []uint16                                                     // targets' ports that partners may use; default 80 and 443
-	Peers      []netip.Addr                                                 // addresses of the network itself: nobody is connected to them
-	Resolve    func(ctx context.Context, name string) ([]netip.Addr, error) // for what browsers fetch; default: the system's servers
-	Limits     LimitsConfig                                                 // what a target stands, and what looks like abuse
-	Hub        Hub
-	HubID      identity.ID
-	Dir        string // receipts on their way to the hub
-	Clock      func() time.Time
-	Log        *slog.Logger
+	// TunnelListener is for tunnels where UDP is blocked: TCP, the same port as PacketConn's; nil takes none.
+	TunnelListener net.Listener
+	Listener       net.Listener // TCP, the partners' door
+	Door           Door         // further doors of theirs
+	Nodes          net.Listener // edges in browsers, by WebSocket; nil lets none in. TLS is the listener's, or a proxy's before it
+	Tunnel         string       // host:port at which edges reach PacketConn and TunnelListener
+	Proxy          string       // host:port at which partners reach Listener
+	Region         string
+	Ports          []uint16                                                     // targets' ports that partners may use; default 80 and 443
+	Peers          []netip.Addr                                                 // addresses of the network itself: nobody is connected to them
+	Resolve        func(ctx context.Context, name string) ([]netip.Addr, error) // for what browsers fetch; default: the system's servers
+	Limits         LimitsConfig                                                 // what a target stands, and what looks like abuse
+	Blocklists     []string                                                     // files of hosts that nobody may reach
+	Hub            Hub
+	HubID          identity.ID
+	Dir            string  // receipts on their way to the hub
+	Sessions       string  // file in which sticky sessions outlive a restart; empty: they do not
+	Geo            *geo.DB // where addresses are; nil: nobody knows
+	// Place is where an edge is that comes from addr. Default: what Geo says. A sandbox, where all are on one machine, lays
+	// them out by identity.
+	Place func(edge identity.ID, addr netip.Addr) geo.Place
+	Clock func() time.Time
+	Log   *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -90,6 +99,9 @@ func (c Config) withDefaults() Config {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	if c.Place == nil {
+		c.Place = func(_ identity.ID, addr netip.Addr) geo.Place { return c.Geo.Place(addr) }
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -100,11 +112,14 @@ func (c Config) withDefaults() Config {
 type Relay struct {
 	cfg     Config
 	edges   *table
+	stays   *stays
 	metrics *metrics
 
 	accounts *accounts
 	limits   *limits
 	usage    *usageLog
+
+	blocklists *blocklists // of Run
 
 	grantsMu sync.Mutex
 	grants   map[accounting.GrantID]*grant
@@ -130,9 +145,10 @@ func New(cfg Config) (*Relay, error) {
 		return nil, errors.New("relay: no hub")
 	}
 	r := &Relay{
-		cfg: cfg, edges: newTable(), grants: map[accounting.GrantID]*grant{},
+		cfg: cfg, edges: newTable(), stays: newStays(cfg.Clock), grants: map[accounting.GrantID]*grant{},
 		accounts: newAccounts(), limits: newLimits(cfg), usage: newUsageLog(),
 	}
+	r.edges.place, r.edges.now = cfg.Place, cfg.Clock
 	r.metrics = newMetrics(r)
 	return r, nil
 }
@@ -145,7 +161,13 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	defer spool.Close()
 	r.spool, r.keep = spool, newKeeper(spool)
-	listener, err := tunnel.Listen(tunnel.Config{Key: r.cfg.Key, Network: r.cfg.Network, Log: r.cfg.Log}, r.cfg.PacketConn)
+	if r.blocklists, err = openBlocklists(r.cfg.Log, r.cfg.Blocklists); err != nil {
+		return err
+	}
+	r.recallStays()
+	listener, err := tunnel.Listen(tunnel.Config{
+		Key: r.cfg.Key, Network: r.cfg.Network, Log: r.cfg.Log, Listener: r.cfg.TunnelListener,
+	}, r.cfg.PacketConn)
 	if err != nil {
 		return err
 	}
@@ -178,12 +200,21 @@ func (r *Relay) Run(ctx context.Context) error {
 		fail(err)
 		return err
 	})
-	upkeep.Go(func() error { r.every(lasting, settleEvery, r.settleOnce); return nil })
-	upkeep.Go(func() error { r.every(lasting, beatEvery, r.beatOnce); return nil })
-	upkeep.Go(func() error { r.every(lasting, usageEvery, r.reportUsage); return nil })
-	upkeep.Go(func() error { r.every(lasting, pulseEvery, r.pulseOnce); return nil })
+	upkeep.Go(func() error { r.every(lasting, settleEvery, hubAway, r.settleOnce); return nil })
+	upkeep.Go(func() error { r.every(lasting, beatEvery, hubAway, r.beatOnce); return nil })
+	upkeep.Go(func() error { r.every(lasting, usageEvery, hubAway, r.reportUsage); return nil })
+	upkeep.Go(func() error { r.every(lasting, pulseEvery, "edges cannot be watched", r.pulseOnce); return nil })
 	upkeep.Go(func() error {
-		r.every(lasting, grantIdle/4, func(ctx context.Context) error { r.releaseIdle(ctx, false); return nil })
+		r.every(lasting, grantIdle/4, hubAway, func(ctx context.Context) error { r.releaseIdle(ctx, false); return nil })
+		return nil
+	})
+	upkeep.Go(func() error {
+		r.every(lasting, blocklistEvery, "a blocklist cannot be used", r.blocklists.refresh)
+		return nil
+	})
+	upkeep.Go(func() error { r.every(lasting, stayEvery, "sessions cannot be kept", r.keepStays); return nil })
+	upkeep.Go(func() error {
+		r.every(lasting, geoEvery, "a new database of places is not used", func(context.Context) error { return r.cfg.Geo.Refresh() })
 		return nil
 	})
 	err = door.Run(running)
@@ -193,7 +224,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	stop()
 	err = errors.Join(err, sessions.Wait(), upkeep.Wait())
 	r.tasks.Wait() // after those who begin them
-	return err
+	return errors.Join(err, r.keepStays(ctx))
 }
 
 // accept serves each session that comes in until ctx ends.
@@ -210,19 +241,6 @@ func (r *Relay) accept(ctx context.Context, l *tunnel.Listener) error {
 		}
 		sessions.Go(func() { r.serve(ctx, agentLine{s}, hello, classAgent) })
 	}
-}
-
-// dial is the gateway's way to a target.
-func (r *Relay) dial(ctx context.Context, who gateway.Account, target policy.Target, _ gateway.Exit) (gateway.Conn, error) {
-	a := who.(*account)
-	g := a.current()
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	c, err := r.open(ctx, Want{App: wire.AppProxy}, g, target.Host.String(), target.Port, 1)
-	if err != nil {
-		return nil, err // not c: a nil *conn in a Conn is not nil
-	}
-	return c, nil
 }
 
 // leave says goodbye to every edge, waits for running streams and for the receipts of what they left, and settles: what is
@@ -287,13 +305,14 @@ func (r *Relay) streams() int {
 // background runs work that Run waits for before it returns.
 func (r *Relay) background(work func()) { r.tasks.Go(work) }
 
-// every calls once again and again until ctx ends. An error is logged when it is new: the next call tries again.
-func (r *Relay) every(ctx context.Context, interval time.Duration, once func(context.Context) error) {
+// every calls once again and again until ctx ends. An error is logged, as failure, when it is new: the next call tries
+// again.
+func (r *Relay) every(ctx context.Context, interval time.Duration, failure string, once func(context.Context) error) {
 	failing := false
 	for ctx.Err() == nil {
 		err := once(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			r.cfg.Log.Warn("the hub cannot be reached, will try again", "err", err)
+			r.cfg.Log.Warn(failure, "err", err)
 		}
 		failing = err != nil
 		pause(ctx, interval)
