@@ -169,6 +169,7 @@ func (c *Control) OnCongestionEventEx(prior congestion.ByteCount, now monotime.T
 		c.sampler.markAppLimited(int64(prior))
 	}
 	inFlight := int64(prior)
+	c.round.inFlight = max(c.round.inFlight, inFlight)
 	c.sampler.begin()
 	var fresh int64
 	for _, p := range acked {

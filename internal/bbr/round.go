@@ -12,6 +12,8 @@ const (
 	muchLoss = 0.02
 	// muchLossGaps is in how many places a round must lose: one burst of a radio is one place.
 	muchLossGaps = 6
+	// muchLossRun is how many packets make a run of losses a full queue all the same.
+	muchLossRun = 16
 	// fewRTTs is how many round trips must be measured before their shortest says that the queue stands.
 	fewRTTs = 2
 	// crowdedQueue is a queue that is there for a whole round trip and is no radio's jitter; an eighth of the round
@@ -28,7 +30,8 @@ type round struct {
 	lostBytes  int64
 	lostGaps   int
 	lastLost   int64
-	marked     bool // a router said that it is congested (ECN)
+	inFlight   int64 // at most, before an acknowledgement
+	marked     bool  // a router said that it is congested (ECN)
 	appLimited bool
 }
 
@@ -69,7 +72,8 @@ func (v verdict) queue(above time.Duration) bool { return above >= 0 && v.waited
 func (c *Control) endRound(now monotime.Time) {
 	r := &c.round
 	v := verdict{loss: r.loss(c.sampler.delivered)}
-	v.overloaded = r.marked || r.lostGaps >= muchLossGaps && v.loss >= c.yield.muchLoss()
+	much := r.lostGaps >= muchLossGaps || r.lostBytes >= muchLossRun*c.packet
+	v.overloaded = r.marked || much && v.loss >= c.yield.muchLoss()
 	if r.rtts >= fewRTTs {
 		v.waited = r.shortest - c.base.rtt
 		v.crowded = v.waited > max(crowdedQueue, c.base.rtt/8)

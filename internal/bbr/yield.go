@@ -41,6 +41,7 @@ type yield struct {
 	yielding bool          // the queue stands above the bound
 	best     rate          // of the path, as long as no probe has had the path to itself and found less
 	trip     time.Duration // the last round's shortest round trip
+	most     int64         // bytes in flight beyond which a buffer has overflowed; 0: unknown
 	usual    float64       // share that the path loses however slowly we send
 	poor     int           // rounds in which less than the floor arrived
 }
@@ -56,6 +57,7 @@ func (y *yield) endRound(c *Control, r *round, v verdict) {
 	} else if !v.queue(y.bound) { // a sparse round's long trips tell nothing, its short ones do
 		y.yielding = false
 	}
+	y.overflow(c, r, v)
 	if !c.phase.filled || r.delivered == 0 || r.appLimited {
 		return
 	}
@@ -69,13 +71,31 @@ func (y *yield) endRound(c *Control, r *round, v verdict) {
 			y.best, y.poor = r.delivered, 0 // an eighth of what it was is more than the line has
 		}
 		y.held, y.queued = max(min(rate, r.delivered), y.floor()), true
-	case v.overloaded && !r.marked && rate < cutEnough*c.max.rate():
+	case v.overloaded && !r.marked && rate < cutEnough*c.max.rate() && y.most <= c.leastFlight():
 		y.usual = max(y.usual, v.loss)
-		y.held = 0
+		y.held, y.most = 0, 0
 	case v.overloaded:
 		// Never below what arrived, nor below the draft's share of the filter's rate in one probe's time.
 		y.held = max(min(rate, max(r.delivered, cutShare*rate)), cutShare*c.max.rate())
 	}
+}
+
+// overflow bounds what is in flight when that was too much for some buffer on the way: a short queue in a router, or that
+// of a receiver who does not keep up (inflight_longterm of the draft). Probes lift the bound.
+func (y *yield) overflow(c *Control, r *round, v verdict) {
+	switch {
+	case v.overloaded:
+		y.most = max(int64(cutShare*float64(r.inFlight)), c.leastFlight())
+	case y.most > 0 && c.phase.name == up:
+		if y.most += y.most / 4; y.most > 2*c.window {
+			y.most = 0
+		}
+	}
+}
+
+// leastFlight is what must be in flight for the rate's sake, and for two bursts to be on their way.
+func (c *Control) leastFlight() int64 {
+	return max(c.pipe(), 2*c.pacer.quantum)
 }
 
 // muchLoss is the share of a round's bytes whose loss means a full queue. A bad radio loses as much at any rate: once
@@ -138,6 +158,9 @@ func (c *Control) target() int64 {
 		return c.looking()
 	}
 	w := c.rate().over(c.base.rtt) + max(c.rate().over(c.headroom()), 2*burst)
+	if c.yield.most > 0 {
+		w = min(w, c.yield.most)
+	}
 	if y := &c.yield; c.pressed() {
 		// The floor is a rate: behind a neighbour's queue it takes a window as long as that queue.
 		w = max(w, (y.floor() * floorSpare).over(min(y.trip, floorWait)))
