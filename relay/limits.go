@@ -20,13 +20,13 @@ import (
 // LimitsConfig is what this relay lets happen to one target. Every number has its reason beside its default below; a
 // negative one is no limit, for a bench or a sandbox whose only site is its own.
 type LimitsConfig struct {
-	TargetRate    float64            `yaml:"target_rate"`    // new connections a second to one site, over all partners, edges and relays
-	TargetBurst   int                `yaml:"target_burst"`   // of them at once, after a silence
-	TargetStreams int                `yaml:"target_streams"` // connections open to one site at once
-	TargetRates   map[string]float64 `yaml:"target_rates"`   // sites that stand another rate, by registrable domain or address
-	ScanPairs     int                `yaml:"scan_pairs"`     // hosts and ports that an account may try through one edge in ten seconds, for nothing
-	ShortRate     float64            `yaml:"short_rate"`     // short tunnels a second of one account to one host, lasting
-	ShortBurst    int                `yaml:"short_burst"`    // and at once
+	TargetRate    float64            `yaml:"target_rate"`            // new connections a second to one site, over all partners, edges and relays
+	TargetBurst   int                `yaml:"target_burst"`           // of them at once, after a silence
+	TargetStreams int                `yaml:"target_streams"`         // connections open to one site at once
+	TargetRates   map[string]float64 `yaml:"target_rates,omitempty"` // sites that stand another rate, by registrable domain or address
+	ScanPairs     int                `yaml:"scan_pairs"`             // hosts and ports that an account may try through one edge in ten seconds, for nothing
+	ShortRate     float64            `yaml:"short_rate"`             // short tunnels a second of one account to one host, lasting
+	ShortBurst    int                `yaml:"short_burst"`            // and at once
 }
 
 // What a small site stands. A shop on one virtual machine renders some fifty pages a second, and Apache 2.4 as it is
@@ -40,6 +40,9 @@ const (
 	defaultShortRate     = 1
 	defaultShortBurst    = 60
 )
+
+// DefaultLimits are those of a relay that nobody has told others.
+func DefaultLimits() LimitsConfig { return LimitsConfig{}.withDefaults() }
 
 func (c LimitsConfig) withDefaults() LimitsConfig {
 	for field, def := range map[*float64]float64{&c.TargetRate: defaultTargetRate, &c.ShortRate: defaultShortRate} {

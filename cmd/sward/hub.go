@@ -31,6 +31,7 @@ type hubFile struct {
 	Debug     string        `yaml:"debug"`
 	Delay     time.Duration `yaml:"delay"`
 	AuditRate float64       `yaml:"audit_rate"`
+	Limits    partnerLimits `yaml:"limits"`
 	Log       string        `yaml:"log"`
 	LogFormat string        `yaml:"log_format"`
 }
@@ -38,7 +39,7 @@ type hubFile struct {
 func defaultHubFile() hubFile {
 	return hubFile{
 		Network: "main", Internal: "127.0.0.1:7400", API: "127.0.0.1:7401", Search: "127.0.0.1:7402", Debug: "127.0.0.1:7403",
-		Delay: time.Second, AuditRate: 0.02, Log: "info", LogFormat: "text",
+		Delay: time.Second, AuditRate: 0.02, Limits: defaultPartnerLimits(), Log: "info", LogFormat: "text",
 	}
 }
 
@@ -103,7 +104,7 @@ func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
 	}
 	cfg := hub.Config{
 		Dir: dir, Key: key, Network: file.Network, Consents: []accounting.Hash{edge.ConsentHash(), extension.ConsentHash()}, Log: log,
-		Delay: file.Delay, AuditRate: file.AuditRate,
+		Delay: file.Delay, AuditRate: file.AuditRate, Limits: file.Limits.limits(),
 	}
 	var listeners listeners
 	defer func() { err = errors.Join(err, listeners.close()) }()

@@ -119,17 +119,7 @@ func partnerCommand() *cobra.Command {
 		},
 	}
 
-	usage := &cobra.Command{
-		Use:   "usage NAME",
-		Short: "Show an account: balance, reserves, use by day",
-		Args:  exactly(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withHub(cmd.Context(), dir, func(ctx context.Context, client *accounting.Client) error {
-				return printUsage(ctx, cmd, client, args[0])
-			})
-		},
-	}
-	cmd := family("partner", "Partners' accounts: add, credit, usage", add, credit, usage)
+	cmd := family("partner", "Partners' accounts: add, credit, limit, usage", add, credit, limitCommand(&dir), usageCommand(&dir))
 	cmd.PersistentFlags().StringVar(&dir, "dir", "hub", "directory of the running hub")
 	return cmd
 }
@@ -142,6 +132,7 @@ func printUsage(ctx context.Context, cmd *cobra.Command, client *accounting.Clie
 	purpose, _ := policy.PurposeByCode(u.Purpose)
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "partner\t%s (%s)\n", u.Name, purpose)
+	fmt.Fprintf(w, "limits\t%s\n", limitsLine(u.Limits, u.Today))
 	fmt.Fprintf(w, "balance\t%s points, about %s\n", u.Balance, size(u.Bytes))
 	fmt.Fprintf(w, "reserved\t%s points in %d grants\n", u.Reserved, len(u.Grants))
 	fmt.Fprintf(w, "used\t%s up, %s down, %s points\n", size(u.Up), size(u.Down), u.Charged)
