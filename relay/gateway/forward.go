@@ -48,6 +48,10 @@ func (g *Gateway) roundTrip(r *http.Request, _ *goproxy.ProxyCtx) (*http.Respons
 		r.Body = x.upload
 	}
 	resp, err := g.transport.RoundTrip(r)
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols { // nobody has asked for that
+		resp.Body.Close()
+		err = wire.Errorf(wire.TargetClosed, "it changed the protocol unasked")
+	}
 	if err != nil {
 		e := targetFault(err)
 		if x.upload != nil && x.upload.broken.Load() {
@@ -62,7 +66,7 @@ func (g *Gateway) roundTrip(r *http.Request, _ *goproxy.ProxyCtx) (*http.Respons
 		x.body = &body{ReadCloser: resp.Body}
 		resp.Body = x.body
 	}
-	announce(resp.Header, x.conn.Exit(), nil) // a refusal too: what the target was sent is paid
+	announce(resp.Header, x.conn.Exit(), x.who) // a refusal too: what the target was sent is paid
 	if len(r.TransferEncoding) > 0 {
 		resp.Header.Set("Connection", "close") // see client.rest
 	}
