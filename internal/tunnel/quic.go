@@ -124,13 +124,15 @@ func (c Config) resetKey() *quic.StatelessResetKey {
 
 func quicConfig(idle time.Duration) *quic.Config {
 	return &quic.Config{
-		Versions:                   []quic.Version{quic.Version1},
-		HandshakeIdleTimeout:       handshakeTimeout / 2, // quic-go gives the whole handshake twice this
-		MaxIdleTimeout:             idle,
-		KeepAlivePeriod:            idle / keptAlive,
-		MaxIncomingStreams:         maxStreams,
-		MaxIncomingUniStreams:      -1, // none: the protocol has no use for them
-		MaxStreamReceiveWindow:     streamWindow,
-		MaxConnectionReceiveWindow: sessionWindow,
+		Versions:                       []quic.Version{quic.Version1},
+		HandshakeIdleTimeout:           handshakeTimeout / 2, // quic-go gives the whole handshake twice this
+		MaxIdleTimeout:                 idle,
+		KeepAlivePeriod:                idle / keptAlive,
+		MaxIncomingStreams:             maxStreams,
+		MaxIncomingUniStreams:          -1, // none: the protocol has no use for them
+		InitialStreamReceiveWindow:     firstWindow,
+		InitialConnectionReceiveWindow: 16 * firstWindow,
+		MaxStreamReceiveWindow:         streamWindow,
+		MaxConnectionReceiveWindow:     sessionWindow,
 	}
 }

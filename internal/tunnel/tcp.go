@@ -27,7 +27,7 @@ const (
 	maxTCPStreams = 256
 	// tcpGrowth is how many bytes the windows of a session may grow by together,
 	// from the 256 KiB at which yamux begins each.
-	tcpGrowth = sessionWindow
+	tcpGrowth = 16 << 20
 	// tcpMessage is the largest message, head included: one TLS record's worth of
 	// bytes, behind which a ping or another stream's piece does not wait long.
 	tcpMessage = 16 << 10
@@ -39,6 +39,7 @@ const (
 // QUIC: a limit of streams that the opener knows, an end of reading that the
 // writer hears of, and the session's last word (see tcpLink).
 type tcpCarrier struct {
+	conn     *tls.Conn
 	mux      *yamux.Session
 	link     *tcpLink
 	incoming chan *yamux.Stream
@@ -55,7 +56,7 @@ func newTCP(cfg Config, conn *tls.Conn, dialer bool) (*tcpCarrier, error) {
 		start = yamux.Client
 		most++ // the control stream
 	}
-	c := &tcpCarrier{link: newTCPLink(conn, dialer), incoming: make(chan *yamux.Stream), most: most}
+	c := &tcpCarrier{conn: conn, link: newTCPLink(conn, conn.NetConn(), dialer), incoming: make(chan *yamux.Stream), most: most}
 	var err error
 	if c.mux, err = start(c.link, yamuxConfig(cfg.Idle), newGrowth()); err != nil {
 		return nil, err
@@ -125,12 +126,14 @@ func (c *tcpCarrier) accept(ctx context.Context) (line, error) {
 
 func (c *tcpCarrier) end(code wire.Code, detail string) {
 	c.link.say(lastWord{code, detail})
-	c.mux.Close() //nolint:errcheck // it has ended either way
+	if !c.mux.IsClosed() {
+		c.mux.Close() //nolint:errcheck // it has ended either way
+	}
 }
 
 func (c *tcpCarrier) context() context.Context { return c.ctx }
 func (c *tcpCarrier) why() error               { return context.Cause(c.ctx) }
-func (c *tcpCarrier) tls() tls.ConnectionState { return c.link.conn.ConnectionState() }
+func (c *tcpCarrier) tls() tls.ConnectionState { return c.conn.ConnectionState() }
 func (c *tcpCarrier) rtt() time.Duration       { return c.mux.RTT() }
 func (c *tcpCarrier) received() uint64         { return c.link.received.Load() }
 func (c *tcpCarrier) localAddr() net.Addr      { return c.link.LocalAddr() }

@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
@@ -39,7 +38,8 @@ const (
 // A last word is a frame of yamux's form and of a type of our own, after which
 // its sender sends nothing. yamux itself hears no more of it than the end.
 type tcpLink struct {
-	conn     *tls.Conn
+	conn     net.Conn // TLS
+	raw      net.Conn // what is under it
 	dialer   bool
 	closed   chan struct{} // the socket is free
 	once     sync.Once
@@ -53,7 +53,7 @@ type tcpLink struct {
 
 	deadlineMu sync.Mutex
 
-	readMu  sync.Mutex
+	reading chan struct{} // has one place, for who reads; a channel, since the wait is for the clock
 	head    [muxHead]byte
 	pending []byte // of head, for yamux
 	body    uint32 // bytes of the frame's body that have not been read
@@ -61,14 +61,14 @@ type tcpLink struct {
 	over    error  // what every later Read returns
 }
 
-func newTCPLink(conn *tls.Conn, dialer bool) *tcpLink {
-	return &tcpLink{conn: conn, dialer: dialer, closed: make(chan struct{})}
+func newTCPLink(conn, raw net.Conn, dialer bool) *tcpLink {
+	return &tcpLink{conn: conn, raw: raw, dialer: dialer, closed: make(chan struct{}), reading: make(chan struct{}, 1)}
 }
 
 // Read reads for yamux, which asks for one head or one body at a time.
 func (l *tcpLink) Read(p []byte) (n int, err error) {
-	l.readMu.Lock()
-	defer l.readMu.Unlock()
+	l.reading <- struct{}{}
+	defer func() { <-l.reading }()
 	if l.over != nil {
 		return 0, l.over
 	}
@@ -163,8 +163,7 @@ func (l *tcpLink) why(err error) error {
 // connection, and the peer may lose what it had not read.
 func (l *tcpLink) Close() error {
 	l.once.Do(func() {
-		raw := l.conn.NetConn()
-		word := l.said.Load()
+		raw, word := l.raw, l.said.Load()
 		if l.heard.Load() != nil {
 			word = nil // the peer is no longer reading
 		}
@@ -179,34 +178,39 @@ func (l *tcpLink) Close() error {
 			raw.SetReadDeadline(now) //nolint:errcheck // likewise
 			l.sendMu.Lock()          // after the frame under way
 			if _, err := l.conn.Write(word.append(nil)); err == nil {
-				l.conn.CloseWrite() //nolint:errcheck // likewise
+				closeWrite(l.conn)
 			}
 			l.sendMu.Unlock()
 		}
-		if half, ok := raw.(interface{ CloseWrite() error }); ok {
-			half.CloseWrite() //nolint:errcheck // likewise
-		}
-		go l.part(raw, word != nil) // ends by its deadlines
+		closeWrite(raw)
+		go l.part(word != nil) // ends by its deadlines
 	})
 	return nil
 }
 
 // part closes the socket when this side has no more to read from it.
-func (l *tcpLink) part(raw net.Conn, linger bool) {
+func (l *tcpLink) part(linger bool) {
 	defer close(l.closed)
-	defer raw.Close()
-	l.readMu.Lock() // which yamux's reader leaves by its deadline
+	defer l.raw.Close()
+	l.reading <- struct{}{} // which yamux's reader leaves by its deadline
 	over := l.over != nil
 	if linger {
 		l.over = net.ErrClosed
 	}
-	l.readMu.Unlock()
+	<-l.reading
 	switch {
 	case linger:
-		raw.SetReadDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // see Close
-		io.CopyN(io.Discard, raw, sessionWindow)           //nolint:errcheck // see Close
+		l.raw.SetReadDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // see Close
+		io.CopyN(io.Discard, l.raw, sessionWindow)           //nolint:errcheck // see Close
 	case !over:
 		time.Sleep(lastLook)
+	}
+}
+
+// closeWrite ends what is sent on a connection that can say so.
+func closeWrite(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() //nolint:errcheck // the connection ends either way
 	}
 }
 
