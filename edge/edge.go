@@ -70,6 +70,8 @@ type Config struct {
 	MapPort    bool           // ask the home router to map PacketConn's port: the owner's decision
 	Agent      string         // program and version
 
+	SessionLife time.Duration // of one session with a relay; default 45 to 52 minutes, at random
+
 	Resolve func(context.Context, string) ([]netip.Addr, error)     // default DefaultResolve
 	Dial    func(context.Context, netip.AddrPort) (net.Conn, error) // default DefaultDial
 	Own     func() []netip.Prefix                                   // this machine's addresses; default OwnPrefixes

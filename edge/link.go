@@ -17,7 +17,6 @@ type link struct {
 	relay  Relay
 	cancel context.CancelFunc
 	done   chan struct{}
-	poked  chan struct{} // a status is to be sent
 
 	mu      sync.Mutex
 	session *session // the newest with an open channel; nil in between
@@ -29,9 +28,8 @@ type link struct {
 
 // poke asks for a status to be sent soon.
 func (l *link) poke() {
-	select {
-	case l.poked <- struct{}{}:
-	default: // one is due already
+	if s := l.current(); s != nil {
+		s.poke()
 	}
 }
 
@@ -115,7 +113,7 @@ func (l *link) status() RelayStatus {
 // from Config, if there is one, the others make their own.
 func (e *Edge) startLink(ctx context.Context, r Relay, first bool) *link {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a link ends by stop, in good order
-	l := &link{relay: r, cancel: cancel, done: make(chan struct{}), poked: make(chan struct{}, 1)}
+	l := &link{relay: r, cancel: cancel, done: make(chan struct{})}
 	var socket net.PacketConn
 	if first {
 		socket = e.cfg.PacketConn

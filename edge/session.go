@@ -7,6 +7,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,10 +21,13 @@ import (
 const (
 	statusEvery = 30 * time.Second // a relay also hears of every change at once
 
-	// A session lives three quarters of an hour to an hour less five minutes, drawn anew each time so that an edge's
-	// relays do not lose it together. Its channel lasts an hour: the rest is for running streams to finish.
+	// A session lives three quarters of an hour to an hour less eight minutes, drawn anew each time so that an edge's
+	// relays do not lose it together. Its channel lasts an hour: the rest is for the next session to come, and for
+	// running streams to finish.
 	sessionLife   = 45 * time.Minute
-	sessionSpread = 10 * time.Minute
+	sessionSpread = 7 * time.Minute
+	heirPatience  = 2 * time.Minute // for the next session; without one this one makes room for it
+	heirSettles   = time.Second     // for the relay to take its channel: our goodbye here may overtake it
 	drainPatience = 5 * time.Minute
 	stopPatience  = 10 * time.Second // for running streams when the edge stops
 )
@@ -36,6 +40,9 @@ type session struct {
 	channel accounting.ChannelID
 	meter   *accounting.Meter
 	quiet   chan struct{} // one slot: a stream has ended, its bytes can be signed for
+	poked   chan struct{} // one slot: a status is to be sent
+	rolling atomic.Bool   // the next session is on its way
+	heir    chan struct{} // closed when its channel is open
 }
 
 // errSessionOver ends a session whose time has come; the client makes a new one.
@@ -43,17 +50,22 @@ var errSessionOver = errors.New("the session has lived its time")
 
 // serveSession opens a channel and serves the relay's streams until the session ends.
 func (e *Edge) serveSession(ctx context.Context, l *link, t *tunnel.Session, _ wire.Welcome) error {
-	s := &session{edge: e, relay: t.Peer(), tunnel: t, quiet: make(chan struct{}, 1)}
+	s := &session{
+		edge: e, relay: t.Peer(), tunnel: t,
+		quiet: make(chan struct{}, 1), poked: make(chan struct{}, 1), heir: make(chan struct{}),
+	}
 	if err := s.openChannel(ctx); err != nil {
 		return fmt.Errorf("open channel with relay %s: %w", s.relay, err)
 	}
-	l.setSession(s)
+	if before := l.setSession(s); before != nil {
+		close(before.heir)
+	}
 	defer l.dropSession(s)
 	loops, ctx := errgroup.WithContext(ctx)
 	loops.Go(func() error { return s.hear(ctx) })
 	loops.Go(func() error { return s.accept(ctx) })
 	loops.Go(func() error { return s.count(ctx) })
-	loops.Go(func() error { return s.tell(ctx, l) })
+	loops.Go(func() error { return s.tell(ctx) })
 	loops.Go(func() error { return s.age(ctx) })
 	if err := loops.Wait(); !errors.Is(err, errSessionOver) {
 		return err
@@ -120,22 +132,34 @@ func (s *session) regrant(body []byte) error {
 }
 
 // tell keeps the relay informed of what the owner allows, and cuts streams when the owner's hours end.
-func (s *session) tell(ctx context.Context, l *link) error {
+func (s *session) tell(ctx context.Context) error {
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
 	for {
 		if !s.edge.policy.Open(s.edge.cfg.Clock()) {
 			s.edge.live.cutAll(wire.Errorf(wire.OutOfHours, "the owner does not share at this hour"))
 		}
-		if err := s.tunnel.Send(s.edge.wireStatus()); err != nil {
+		status := s.edge.wireStatus()
+		if s.rolling.Load() {
+			status.Flags |= wire.StatusRolling
+		}
+		if err := s.tunnel.Send(status); err != nil {
 			return err
 		}
 		select {
 		case <-tick.C:
-		case <-l.poked:
+		case <-s.poked:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// poke asks for a status to be sent soon.
+func (s *session) poke() {
+	select {
+	case s.poked <- struct{}{}:
+	default: // one is due already
 	}
 }
 
@@ -148,16 +172,36 @@ func (e *Edge) wireStatus() wire.Status {
 	return s
 }
 
-// age ends the session in time for the next one, with new keys, to take over.
+// age has the next session take over in time, with new keys. The relay keeps this one until the channel of the next is
+// open, so that there is no moment without an edge to ask; then its streams finish, and it ends.
 func (s *session) age(ctx context.Context) error {
-	sleep(ctx, sessionLife+mathrand.N(sessionSpread)) //nolint:gosec // spreading load needs no secrecy
-	if ctx.Err() != nil {
+	if sleep(ctx, s.edge.sessionLife()); ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := s.leave(ctx, "a new session follows", drainPatience); err != nil {
+	s.rolling.Store(true)
+	s.poke()
+	s.tunnel.Renew()
+	timer := time.NewTimer(heirPatience)
+	defer timer.Stop()
+	select {
+	case <-s.heir:
+		sleep(ctx, heirSettles)
+	case <-timer.C: // the relay takes no second session: better a moment without one than a channel that runs out
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := s.leave(ctx, "a new session has taken over", drainPatience); err != nil {
 		return err
 	}
 	return errSessionOver
+}
+
+// sessionLife is how long a session serves before the next takes over.
+func (e *Edge) sessionLife() time.Duration {
+	if e.cfg.SessionLife > 0 {
+		return e.cfg.SessionLife
+	}
+	return sessionLife + mathrand.N(sessionSpread) //nolint:gosec // spreading load needs no secrecy
 }
 
 // leave says goodbye to the relay, lets running streams finish within patience, and waits for their receipt. The error
