@@ -2,6 +2,7 @@ package relay
 
 import (
 	"crypto/sha256"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type guesses struct {
 	mu      sync.Mutex
 	sources map[netip.Prefix]*tries
 	names   map[nameAt]*tries
+	swept   sweep
 }
 
 type nameAt struct {
@@ -78,6 +80,11 @@ func (g *guesses) wrong(name string, from netip.Addr, now time.Time) {
 	source := sourceOf(from)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if full := max(len(g.sources), len(g.names)) >= maxGuesses; full && g.swept.due(now) {
+		over := func(t *tries) bool { return now.Sub(t.last) > guessMemory && now.After(t.until) }
+		maps.DeleteFunc(g.sources, func(_ netip.Prefix, t *tries) bool { return over(t) })
+		maps.DeleteFunc(g.names, func(_ nameAt, t *tries) bool { return over(t) })
+	}
 	note(g.sources, source, freePerSource, now)
 	note(g.names, nameAt{sha256.Sum256([]byte(name)), source}, freePerName, now)
 }
@@ -96,7 +103,13 @@ func note[K comparable](all map[K]*tries, key K, free int, now time.Time) {
 	t := all[key]
 	if t == nil {
 		t = &tries{}
-		keep(all, key, t, now)
+		for k := range all {
+			if len(all) < maxGuesses {
+				break
+			}
+			delete(all, k) // any one: who is forgotten early has a few tries more
+		}
+		all[key] = t
 	}
 	if now.Sub(t.last) > guessMemory {
 		t.wrong = 0
@@ -106,24 +119,6 @@ func note[K comparable](all map[K]*tries, key K, free int, now time.Time) {
 	if over := t.wrong - free; over > 0 {
 		t.until = now.Add(min(firstPause<<min(over-1, 20), longestPause))
 	}
-}
-
-// keep enters t. In a full table the forgiven make room, and then any one.
-func keep[K comparable](all map[K]*tries, key K, t *tries, now time.Time) {
-	if len(all) >= maxGuesses {
-		for k, old := range all {
-			if now.Sub(old.last) > guessMemory && now.After(old.until) {
-				delete(all, k)
-			}
-		}
-	}
-	for k := range all {
-		if len(all) < maxGuesses {
-			break
-		}
-		delete(all, k)
-	}
-	all[key] = t
 }
 
 // sourceOf is what one customer of a network has: an IPv4 address, an IPv6 /64.

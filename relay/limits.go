@@ -211,8 +211,9 @@ func (s *standing) idle(now time.Time) bool {
 // standings are the accounts that this relay has heard of. They are as many as confirmed partners at most: one that is
 // forgotten while it is idle comes back with full buckets.
 type standings struct {
-	mu  sync.Mutex
-	all map[accounting.AccountTag]*standing
+	mu    sync.Mutex
+	all   map[accounting.AccountTag]*standing
+	swept sweep
 }
 
 func newStandings() *standings { return &standings{all: map[accounting.AccountTag]*standing{}} }
@@ -223,7 +224,7 @@ func (s *standings) update(t accounting.Terms, now time.Time) *standing {
 	defer s.mu.Unlock()
 	found := s.all[t.Account]
 	if found == nil {
-		if len(s.all) >= maxAccounts {
+		if len(s.all) >= maxAccounts && s.swept.due(now) {
 			for tag, old := range s.all {
 				if old.idle(now) {
 					delete(s.all, tag)
@@ -235,6 +236,20 @@ func (s *standings) update(t accounting.Terms, now time.Time) *standing {
 	}
 	found.update(t, now)
 	return found
+}
+
+// sweepEvery is how often a full table is gone through for entries that are over: what a flood can make us do.
+const sweepEvery = time.Second
+
+// sweep says when a full table was gone through last.
+type sweep struct{ last time.Time }
+
+func (s *sweep) due(now time.Time) bool {
+	if now.Sub(s.last) < sweepEvery {
+		return false
+	}
+	s.last = now
+	return true
 }
 
 // take takes a token from l, or says how long there is none.

@@ -33,8 +33,9 @@ type scans struct {
 	pairs int // allowed in the window; negative: any number
 	seed  maphash.Seed
 
-	mu  sync.Mutex
-	all map[scanKey]*scan
+	mu    sync.Mutex
+	all   map[scanKey]*scan
+	swept sweep
 }
 
 type scanKey struct {
@@ -100,12 +101,11 @@ func (s *scans) find(key scanKey, now time.Time) *scan {
 	if found := s.all[key]; found != nil {
 		return found
 	}
-	if len(s.all) >= maxScans {
-		for k, old := range s.all {
-			if old.prune(now); len(old.tried) == 0 && !now.Before(old.until) {
-				delete(s.all, k)
-			}
-		}
+	if len(s.all) >= maxScans && s.swept.due(now) {
+		maps.DeleteFunc(s.all, func(_ scanKey, old *scan) bool {
+			old.prune(now)
+			return len(old.tried) == 0 && !now.Before(old.until)
+		})
 	}
 	for k := range s.all {
 		if len(s.all) < maxScans {

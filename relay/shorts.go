@@ -2,6 +2,7 @@ package relay
 
 import (
 	"hash/maphash"
+	"maps"
 	"sync"
 	"time"
 
@@ -31,8 +32,9 @@ type shorts struct {
 	burst int
 	seed  maphash.Seed
 
-	mu  sync.Mutex
-	all map[shortKey]*short
+	mu    sync.Mutex
+	all   map[shortKey]*short
+	swept sweep
 }
 
 type shortKey struct {
@@ -91,13 +93,8 @@ func (s *shorts) ended(account accounting.AccountTag, target policy.Target, now 
 
 // makeRoom drops those that owe nothing, and then any one. Called with mu held.
 func (s *shorts) makeRoom(now time.Time) {
-	if len(s.all) < maxShorts {
-		return
-	}
-	for key, old := range s.all {
-		if old.rate.TokensAt(now) >= float64(s.burst) {
-			delete(s.all, key)
-		}
+	if len(s.all) >= maxShorts && s.swept.due(now) {
+		maps.DeleteFunc(s.all, func(_ shortKey, old *short) bool { return old.rate.TokensAt(now) >= float64(s.burst) })
 	}
 	for key := range s.all {
 		if len(s.all) < maxShorts {

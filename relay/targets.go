@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -26,8 +27,9 @@ const (
 type targets struct {
 	cfg LimitsConfig
 
-	mu  sync.Mutex
-	all map[string]*targetState
+	mu    sync.Mutex
+	all   map[string]*targetState
+	swept sweep
 }
 
 type targetState struct {
@@ -77,10 +79,8 @@ func (t *targets) enter(site string, relays int, now time.Time) (leave func(), e
 func (t *targets) find(site string, relays int, now time.Time) *targetState {
 	s := t.all[site]
 	if s == nil && len(t.all) >= maxTargets {
-		for name, old := range t.all {
-			if old.idle(now) {
-				delete(t.all, name)
-			}
+		if t.swept.due(now) {
+			maps.DeleteFunc(t.all, func(_ string, old *targetState) bool { return old.idle(now) })
 		}
 		if len(t.all) >= maxTargets {
 			site = crowd
