@@ -82,12 +82,13 @@ func TestTunnelInsideTLSEndsOneDirectionAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	io.WriteString(conn, "CONNECT "+site+":80 HTTP/1.1\r\nHost: "+site+":80\r\n"+basic+"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\nhello")
-	conn.CloseWrite()
+	io.WriteString(conn, "CONNECT "+site+":80 HTTP/1.1\r\nHost: "+site+":80\r\n"+basic+"\r\n")
 	r := bufio.NewReader(conn)
 	if resp, err := http.ReadResponse(r, &http.Request{Method: "CONNECT"}); err != nil || resp.StatusCode != 200 {
 		t.Fatalf("CONNECT: %v, %v", resp, err)
 	}
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\nhello")
+	conn.CloseWrite()
 	if got, err := io.ReadAll(r); string(got) != "hello" || err != nil {
 		t.Errorf("after the end of our half: got %q, %v, want hello and the end", got, err)
 	}
