@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"sward/internal/identity"
 	"sward/policy"
@@ -13,6 +14,11 @@ import (
 const (
 	maxStreams     = 1024 // connections at once: what a home router's NAT table bears
 	maxFixedRelays = 16
+
+	// DefaultYield is what a video call takes without a word, and maxYield what makes one a walkie-talkie (ITU-T G.114
+	// asks for 400 ms at most, one way).
+	DefaultYield = 25 * time.Millisecond
+	maxYield     = 400 * time.Millisecond
 )
 
 // FileConfig is the home agent's config file. The file is read strictly: an unknown key stops the start with its name.
@@ -27,6 +33,10 @@ type FileConfig struct {
 	Rate    Rate         `yaml:"rate"`    // per second; 0 is no limit
 	Streams int          `yaml:"streams"` // connections at once
 	Policy  policy.Rules `yaml:"policy"`  // what others may do
+
+	// Yield bounds how long what this edge sends may keep the rest of the house waiting: the queue that it builds in front
+	// of the line, as time. 0s is no bound.
+	Yield time.Duration `yaml:"yield"`
 
 	Listen      string `yaml:"listen"`       // UDP address of the tunnels, ":0" for any port
 	Dashboard   string `yaml:"dashboard"`    // loopback address of the dashboard, empty for none
@@ -65,6 +75,7 @@ func DefaultFileConfig() FileConfig {
 		Caps:      Caps{Day: 10e9, Month: 200e9},
 		Rate:      Rate{Up: 0, Down: 0},
 		Streams:   64,
+		Yield:     DefaultYield,
 		Policy:    policy.DefaultRules(),
 		Listen:    ":0",
 		Dashboard: "127.0.0.1:7411",
@@ -99,6 +110,9 @@ func (c FileConfig) Validate() error {
 	}
 	if c.Streams < 1 || c.Streams > maxStreams {
 		return fmt.Errorf("streams: %d is not between 1 and %d", c.Streams, maxStreams)
+	}
+	if c.Yield < 0 || c.Yield > maxYield {
+		return fmt.Errorf("yield: %s is not between 0s and %s", c.Yield, maxYield)
 	}
 	if _, err := c.Policy.Compile(); err != nil {
 		return fmt.Errorf("policy.%w", err)

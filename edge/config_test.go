@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
@@ -49,6 +50,8 @@ func TestValidateNamesTheKey(t *testing.T) {
 		"relays: 17":          func(c *FileConfig) { c.Relays = make([]Relay, 17) },
 		"caps, rate":          func(c *FileConfig) { c.Rate.Up = -1 },
 		"streams":             func(c *FileConfig) { c.Streams = 0 },
+		"yield: 401ms":        func(c *FileConfig) { c.Yield = 401 * time.Millisecond },
+		"yield: -1s":          func(c *FileConfig) { c.Yield = -time.Second },
 		"policy.ports[0]":     func(c *FileConfig) { c.Policy.Ports = []uint16{25} },
 		"policy.hours":        func(c *FileConfig) { c.Policy.Hours = map[string]string{"x": ""} },
 		"dashboard: \"0.0.0.": func(c *FileConfig) { c.Dashboard = "0.0.0.0:1" },

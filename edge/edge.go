@@ -64,6 +64,8 @@ type Config struct {
 	Rate    Rate        // bytes per second; 0: none
 	Streams int         // at once; default 64
 
+	Yield time.Duration // bound on the queue that this edge builds in front of the line; 0: 25 ms, negative: none
+
 	Dir        string         // state: consent, volume, receipts, switch, journals
 	Listener   net.Listener   // the dashboard, on loopback; nil: none
 	PacketConn net.PacketConn // UDP for the first tunnel, to have its port mapped; nil: a socket of its own
@@ -275,5 +277,5 @@ func (e *Edge) apps() wire.Apps {
 }
 
 func (e *Edge) tunnelConfig() tunnel.Config {
-	return tunnel.Config{Key: e.cfg.Key, Network: e.cfg.Network, Log: e.cfg.Log}
+	return tunnel.Config{Key: e.cfg.Key, Network: e.cfg.Network, Yield: e.cfg.Yield, Log: e.cfg.Log}
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 	defer hub.Close()
 	cfg := edge.Config{
 		Key: key, Network: c.Network, Hub: hub, Relays: c.Relays,
-		Rules: c.Policy, Caps: policy.Caps{Day: int64(c.Caps.Day), Month: int64(c.Caps.Month)}, Rate: c.Rate, Streams: c.Streams,
+		Rules: c.Policy, Caps: policy.Caps{Day: int64(c.Caps.Day), Month: int64(c.Caps.Month)}, Rate: c.Rate, Streams: c.Streams, Yield: cmp.Or(c.Yield, -1),
 		Dir: f.dir, MapPort: c.PortMapping, Agent: "sward-edge/" + version, Log: log,
 	}
 	var open sockets
