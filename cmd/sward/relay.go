@@ -14,6 +14,7 @@ import (
 	"sward/accounting"
 	"sward/internal/daemon"
 	"sward/internal/identity"
+	"sward/internal/tunnel"
 	"sward/relay"
 )
 
@@ -93,7 +94,7 @@ func relayCommand() *cobra.Command {
 	f.StringVar(&file.Network, "network", file.Network, "name of the network, part of every signature")
 	f.StringVar(&file.Hub, "hub", file.Hub, "host:port of the hub's internal address")
 	f.StringVar(&hubID, "hub-id", "", "the hub's identity, pinned")
-	f.StringVar(&file.Tunnel, "tunnel", file.Tunnel, "UDP address for edges' tunnels")
+	f.StringVar(&file.Tunnel, "tunnel", file.Tunnel, "UDP and TCP address for edges' tunnels; 443 is the port that the most networks let through")
 	f.StringVar(&file.Proxy, "proxy", file.Proxy, "TCP address of the partners' door")
 	f.StringVar(&file.ProxyTLS, "proxy-tls", file.ProxyTLS, "TCP address of the partners' door in TLS, with HTTP/2 (default: none)")
 	f.StringVar(&file.ProxyH3, "proxy-h3", file.ProxyH3, "UDP address of the partners' door for HTTP/3 (default: none)")
@@ -122,11 +123,12 @@ func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
 		return err
 	}
 	var config net.ListenConfig
-	udp, err := config.ListenPacket(ctx, "udp", file.Tunnel)
+	udp, tcp, err := tunnel.OpenPort(ctx, file.Tunnel)
 	if err != nil {
-		return err
+		return fmt.Errorf("--tunnel: %w", err)
 	}
 	defer udp.Close()
+	defer tcp.Close() // the relay has closed it before, unless starting failed
 	var listeners listeners
 	defer func() { err = errors.Join(err, listeners.close()) }()
 	door, debug := listeners.open(ctx, file.Proxy), listeners.open(ctx, file.Debug)
@@ -157,7 +159,7 @@ func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
 	hub := &accounting.Client{Addr: file.Hub, Network: file.Network, Hub: file.HubID, Key: key}
 	defer hub.Close()
 	r, err := relay.New(relay.Config{
-		Key: key, Network: file.Network, PacketConn: udp, Listener: door, Door: doors, Nodes: nodes, Limits: file.Limits, Dir: filepath.Join(dir, "spool"), Region: file.Region,
+		Key: key, Network: file.Network, PacketConn: udp, TunnelListener: tcp, Listener: door, Door: doors, Nodes: nodes, Limits: file.Limits, Dir: filepath.Join(dir, "spool"), Region: file.Region,
 		Tunnel: advertised(file.Advertise, udp.LocalAddr()), Proxy: advertised(file.Advertise, door.Addr()),
 		Hub: hub, HubID: file.HubID, Peers: addressesOf(ctx, file.Hub, advertised(file.Advertise, door.Addr())), Log: log,
 	})

@@ -22,6 +22,7 @@ import (
 	"sward/internal/daemon"
 	"sward/internal/hub"
 	"sward/internal/identity"
+	"sward/internal/tunnel"
 	"sward/policy"
 	"sward/relay"
 )
@@ -179,11 +180,11 @@ func (b *builder) makeRelays(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		udp, tcp, err := tunnel.OpenPort(ctx, "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
-		b.closers = append(b.closers, func() error { udp.Close(); return nil })
+		b.closers = append(b.closers, func() error { udp.Close(); tcp.Close(); return nil })
 		address, addressTLS := "", ""
 		if n == 0 {
 			address, addressTLS = b.cfg.Proxy, b.cfg.ProxyTLS
@@ -202,7 +203,7 @@ func (b *builder) makeRelays(ctx context.Context) error {
 		}
 		b.closers = append(b.closers, func() error { doorH3.Close(); return nil })
 		cfg := relay.Config{
-			Key: key, Network: b.cfg.Network, PacketConn: udp, Listener: door, Dir: filepath.Join(dir, "spool"),
+			Key: key, Network: b.cfg.Network, PacketConn: udp, TunnelListener: tcp, Listener: door, Dir: filepath.Join(dir, "spool"),
 			Limits: relay.NoLimits(), // as above
 			Tunnel: udp.LocalAddr().String(), Proxy: door.Addr().String(), Region: "sandbox",
 			Hub: b.client(key), HubID: b.hubKey.ID(), Clock: b.cfg.Clock, Log: b.cfg.Log.With("role", "relay"),

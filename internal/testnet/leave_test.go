@@ -11,6 +11,7 @@ import (
 	"sward/edge"
 	"sward/internal/identity"
 	"sward/internal/testnet"
+	"sward/internal/tunnel"
 	"sward/relay"
 )
 
@@ -27,7 +28,7 @@ func newKey(t *testing.T) identity.Key {
 // runRelay runs one more relay like the network's own, until stop is called, which returns when it has ended.
 func runRelay(ctx context.Context, t *testing.T, n *testnet.Net, like relay.Config) (at relay.Config, r *relay.Relay, stop func()) {
 	t.Helper()
-	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	udp, tcp, err := tunnel.OpenPort(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func runRelay(ctx context.Context, t *testing.T, n *testnet.Net, like relay.Conf
 		t.Fatal(err)
 	}
 	at = like
-	at.Key, at.PacketConn, at.Listener, at.Dir = newKey(t), udp, door, t.TempDir()
+	at.Key, at.PacketConn, at.TunnelListener, at.Listener, at.Dir = newKey(t), udp, tcp, door, t.TempDir()
 	at.Tunnel, at.Proxy = udp.LocalAddr().String(), door.Addr().String()
 	hub := like.Hub.(*accounting.Client)
 	at.Hub = &accounting.Client{Addr: hub.Addr, Network: hub.Network, Hub: hub.Hub, Key: at.Key}

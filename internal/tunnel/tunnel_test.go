@@ -62,23 +62,18 @@ func socket(t testing.TB) net.PacketConn {
 
 func listen(t testing.TB, cfg Config) *Listener {
 	t.Helper()
-	const tries = 10 // the port may be taken for TCP
-	for range tries {
-		pc := socket(t)
-		tcp, err := net.Listen("tcp", pc.LocalAddr().String())
-		if err != nil {
-			continue
-		}
-		cfg.Listener = tcp
-		l, err := Listen(cfg, pc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		return l
+	pc, tcp, err := OpenPort(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free for both UDP and TCP")
-	return nil
+	t.Cleanup(func() { pc.Close() })
+	cfg.Listener = tcp
+	l, err := Listen(cfg, pc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
 func dialer(t testing.TB, cfg Config) *Dialer {
@@ -293,6 +288,21 @@ func TestConfigIsChecked(t *testing.T) {
 		if _, _, err := Dial(t.Context(), cfg, nil, "127.0.0.1:1", testKey(t, 'r').ID(), hello()); err == nil {
 			t.Errorf("%s: Dial accepted it", name)
 		}
+	}
+}
+
+func TestPortIsOneForBoth(t *testing.T) {
+	udp, tcp, err := OpenPort(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	defer tcp.Close()
+	if udp.LocalAddr().String() != tcp.Addr().String() {
+		t.Errorf("UDP is at %v, TCP at %v", udp.LocalAddr(), tcp.Addr())
+	}
+	if _, _, err := OpenPort(t.Context(), tcp.Addr().String()); err == nil {
+		t.Error("a port that is taken was opened")
 	}
 }
 
