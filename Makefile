@@ -17,7 +17,7 @@ TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 GEO     := .cache/geo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-peers bench-wan demo check cross geo sdk clean
+.PHONY: help build test race lint fuzz bench bench-peers bench-wan clients demo check cross geo sdk clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,16 @@ bench-wan: build bin/tools/sing-box ## Measure goodput over a lossy home line, w
 bench-peers: build bin/tools/sing-box ## Measure the path beside other proxies and tunnels, interleaved (needs Linux and root)
 	$(SHIP) build -o $(BIN)/tools/peers ./internal/bench/peers
 	$(BIN)/tools/peers $(WRITE)
+
+clients: build .cache/clients/node_modules ## Run real clients against the proxy door (needs Linux and root)
+	$(SHIP) build -o $(BIN)/tools/clients ./internal/bench/clients
+	$(BIN)/tools/clients $(WRITE)
+
+# Clients in JavaScript. Without npm they are skipped, with a word in the table.
+.cache/clients/node_modules: internal/bench/clients/scripts/package.json
+	mkdir -p .cache/clients
+	cp internal/bench/clients/scripts/package*.json .cache/clients/
+	-cd .cache/clients && npm ci --no-audit --no-fund --ignore-scripts
 
 demo: ## Run the whole network once, start to finish: proxy, crawl, search, points, audit
 	$(SHIP) run ./cmd/sward sandbox --tour

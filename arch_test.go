@@ -34,12 +34,13 @@ var imports = map[string][]string{
 	"edge":    {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":   {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	// Layer 3 joins rooms that do not know each other.
-	"internal/hub":         {"accounting", "crawler", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},
-	"internal/sandbox":     {"accounting", "crawler", "edge", "internal/daemon", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},
-	"internal/bench/rig":   {}, // a lab of processes: it meets the network only as its users do
-	"internal/bench/wan":   {"internal/bench/rig"},
-	"internal/bench/peers": {"internal/bench/rig"},
-	"internal/bench/road":  {"internal/daemon", "internal/identity", "internal/sandbox"},
+	"internal/hub":           {"accounting", "crawler", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},
+	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},
+	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
+	"internal/bench/wan":     {"internal/bench/rig"},
+	"internal/bench/clients": {"internal/bench/rig"},
+	"internal/bench/peers":   {"internal/bench/rig"},
+	"internal/bench/road":    {"internal/daemon", "internal/identity", "internal/sandbox"},
 	// Layer 4 is wiring.
 	"internal/testnet": {"docs", "accounting", "crawler", "edge", "indexer", "internal/daemon", "internal/hub", "internal/identity", "internal/sandbox", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"cmd/sward":        {"accounting", "docs", "edge", "edge/agent", "extension", "internal/daemon", "internal/hub", "internal/identity", "internal/sandbox", "internal/tunnel", "internal/wire", "policy", "relay"},

@@ -21,6 +21,9 @@ const (
 	doorPort   = "7480"
 )
 
+// TLSDoor is where the partners' doors in TLS (TCP) and HTTP/3 (UDP) are.
+const TLSDoor = Street + ":7481"
+
 const (
 	upTime  = 20 * time.Second // for a program to come up
 	partner = "acme"
@@ -44,12 +47,23 @@ type Network struct {
 
 // Programs says where the built programs are, and how they run.
 type Programs struct {
-	Bin        string   // directory that holds sward and sward-edge
-	RelayFlags []string // beyond those that the rig needs
-	RelayFile  string   // lines for relay.yaml
-	HubFile    string   // lines for hub.yaml
-	EdgeFile   string   // lines for edge.yaml
+	Bin                          string // directory that holds sward and sward-edge
+	Certificate, CertificateKey  string // files for the doors in TLS and HTTP/3; without them there are none
+	RelayFile, HubFile, EdgeFile string // lines for the programs' files, beyond those that the rig needs
 }
+
+func (p Programs) relayFlags() []string {
+	if p.Certificate == "" {
+		return nil
+	}
+	return []string{"--proxy-tls", TLSDoor, "--proxy-h3", TLSDoor, "--cert", p.Certificate, "--key", p.CertificateKey}
+}
+
+// limitless opens the limits that protect one site and one account from each other: the rig has one of each.
+const (
+	limitlessRelay = "limits: {target_rate: -1, target_burst: -1, target_streams: -1, scan_pairs: -1, short_rate: -1, short_burst: -1}\n"
+	limitlessHub   = "limits: {rate: 1000000, burst: 1000000, streams: 1000000, day: 0}\n"
+)
 
 // StartNetwork starts the programs and waits until a request has gone through them. The site must be up.
 func (r *Rig) StartNetwork(ctx context.Context, p Programs) (n *Network, err error) {
@@ -89,23 +103,18 @@ func said(p *Program) string {
 func (n *Network) start(ctx context.Context, p Programs) (err error) {
 	r, at := n.rig, func(port string) string { return net.JoinHostPort(Street, port) }
 	hubDir, relayDir := filepath.Join(n.dir, "hub"), filepath.Join(n.dir, "relay")
-	for dir, file := range map[string][2]string{hubDir: {"hub.yaml", p.HubFile}, relayDir: {"relay.yaml", p.RelayFile}} {
+	for dir, file := range map[string][2]string{hubDir: {"hub.yaml", limitlessHub + p.HubFile}, relayDir: {"relay.yaml", limitlessRelay + p.RelayFile}} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
-		}
-		if file[1] == "" {
-			continue
 		}
 		if err := os.WriteFile(filepath.Join(dir, file[0]), []byte(file[1]), 0o600); err != nil {
 			return err
 		}
 	}
-	ask := func(args ...string) string {
-		if err != nil {
-			return ""
+	ask := func(args ...string) (out string) {
+		if err == nil {
+			out, err = n.operate(ctx, args...)
 		}
-		var out string
-		out, err = r.Street.Output(ctx, n.dir, nil, append([]string{n.sward}, args...)...)
 		return out
 	}
 	n.Hub, err = r.Street.Start(n.dir, "hub", n.sward, "hub", "--dir", hubDir, "--network", "rig", "--log", "warn",
@@ -120,16 +129,20 @@ func (n *Network) start(ctx context.Context, p Programs) (err error) {
 		}
 		return err
 	})
-	hubID, relayID := ask("id", "--dir", hubDir), ask("id", "--dir", relayDir)
-	ask("admit", relayID, "--dir", hubDir)
-	n.Key = ask("partner", "add", partner, "--purpose", "market-research", "--dir", hubDir)
-	ask("partner", "credit", partner, "10TiB", "--dir", hubDir)
-	invitation := ask("owner", "invite", "--dir", hubDir)
+	if err != nil {
+		return err
+	}
+	relayID, err := r.Street.Output(ctx, n.dir, nil, n.sward, "id", "--dir", relayDir)
+	hubID := ask("id")
+	ask("admit", relayID)
+	n.Key = ask("partner", "add", partner, "--purpose", "market-research")
+	ask("partner", "credit", partner, "10TiB")
+	invitation := ask("owner", "invite")
 	if err != nil {
 		return err
 	}
 	n.Relay, err = r.Street.Start(n.dir, "relay", append([]string{n.sward, "relay", "--dir", relayDir, "--network", "rig", "--log", "warn",
-		"--hub", at(hubPort), "--hub-id", hubID, "--tunnel", at(tunnelPort), "--proxy", n.Door}, p.RelayFlags...)...)
+		"--hub", at(hubPort), "--hub-id", hubID, "--tunnel", at(tunnelPort), "--proxy", n.Door}, p.relayFlags()...)...)
 	if err != nil {
 		return err
 	}
@@ -219,6 +232,21 @@ func (n *Network) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	return Connect(c, net.JoinHostPort(Site, "80"), n.Partner, n.Key)
+}
+
+// AddPartner opens one more partner's account, with credit, and returns its key.
+func (n *Network) AddPartner(ctx context.Context, name string) (key string, err error) {
+	key, err = n.operate(ctx, "partner", "add", name, "--purpose", "market-research")
+	if err == nil {
+		_, err = n.operate(ctx, "partner", "credit", name, "1GiB")
+	}
+	return key, err
+}
+
+// operate runs one of the operator's commands against the hub.
+func (n *Network) operate(ctx context.Context, args ...string) (string, error) {
+	args = append([]string{n.sward}, args...)
+	return n.rig.Street.Output(ctx, n.dir, nil, append(args, "--dir", filepath.Join(n.dir, "hub"))...)
 }
 
 // Stop ends the programs in the order in which an operator would.

@@ -44,8 +44,8 @@ func (s *Space) Start(dir, name string, args ...string) (*Program, error) {
 	return p, nil
 }
 
-// Output runs a program in the namespace to its end and returns what it printed. What it took longer than at most for
-// is an error.
+// Output runs a program in the namespace to its end and returns what it printed. With ctx its children end
+// too.
 func (s *Space) Output(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -59,7 +59,7 @@ func (s *Space) Output(ctx context.Context, dir string, env []string, args ...st
 	}
 	err := cmd.Wait()
 	if err != nil {
-		err = fmt.Errorf("%s: %w: %s", filepath.Base(args[0]), err, lastLines(stderr.String(), 5))
+		err = fmt.Errorf("%s: %w: %s", filepath.Base(args[0]), err, lastLines(stderr.String(), 20))
 	}
 	return strings.TrimSpace(stdout.String()), err
 }

@@ -107,11 +107,12 @@ func (r *Rig) ServeSite(handler http.Handler) error {
 	if err != nil {
 		return err
 	}
-	r.serve(l, handler)
+	r.Serve(l, handler)
 	return nil
 }
 
-func (r *Rig) serve(l net.Listener, handler http.Handler) {
+// Serve answers HTTP on a listener until the rig is closed.
+func (r *Rig) Serve(l net.Listener, handler http.Handler) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: headTimeout}
 	go server.Serve(l) //nolint:errcheck // ends with Close
 	r.defers(func() { server.Close() })

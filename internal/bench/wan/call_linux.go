@@ -100,7 +100,9 @@ func (m *meter) call(length time.Duration) (late []float64, lost int, err error)
 	var heard sync.WaitGroup
 	heard.Go(func() {
 		buf := make([]byte, 2*callPacket)
-		far.SetReadDeadline(began.Add(length + 2*bloat + m.plan.rtt))
+		if far.SetReadDeadline(began.Add(length+2*bloat+m.plan.rtt)) != nil {
+			return
+		}
 		for {
 			n, _, err := far.ReadFrom(buf)
 			if err != nil {

@@ -67,7 +67,9 @@ func (m *meter) checkLine(ctx context.Context) error {
 	var trips []float64
 	for range 30 {
 		began := time.Now()
-		near.SetDeadline(began.Add(time.Second))
+		if err := near.SetDeadline(began.Add(time.Second)); err != nil {
+			return err
+		}
 		if _, err := near.WriteTo([]byte("echo"), to); err != nil {
 			return err
 		}
