@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"sward/internal/wire"
 	"sward/policy"
 )
@@ -50,9 +52,12 @@ func checkHead(head []byte) (int64, *wire.Error) {
 		if _, err := url.ParseRequestURI(target); err != nil {
 			return 0, wire.Errorf(wire.BadRequest, "the URL is not valid")
 		}
-		if err := f.checkHost(authority, !oldest); err != nil {
-			return 0, err
-		}
+		err = f.checkHost(authority, !oldest)
+	} else {
+		err = f.checkConnectHost()
+	}
+	if err != nil {
+		return 0, err
 	}
 	length, err := f.bodyLength(connect, oldest)
 	if err == nil && f.upgrade && !connect {
@@ -146,6 +151,10 @@ func parseFields(section string) (fields, *wire.Error) {
 			f.codings = append(f.codings, value)
 		case "proxy-authorization":
 			f.credential = true
+		case "expect":
+			if !strings.EqualFold(value, "100-continue") { // RFC 9110 §10.1.1 knows no other
+				return f, wire.Errorf(wire.BadRequest, "an expectation is 100-continue")
+			}
 		case "upgrade": // RFC 9110 §7.8 lets us pass over it, but who waits for the answer would not know
 			f.upgrade = true
 		}
@@ -162,6 +171,17 @@ func (f fields) checkHost(authority string, required bool) *wire.Error {
 		return wire.Errorf(wire.BadRequest, "a request has one Host")
 	case !strings.EqualFold(withPort(f.hosts[0]), authority):
 		return wire.Errorf(wire.BadRequest, "Host is not the host of the URL")
+	}
+	return nil
+}
+
+// checkConnectHost lets a CONNECT say what it likes in Host, as many clients do, but once and in a host's characters.
+func (f fields) checkConnectHost() *wire.Error {
+	switch {
+	case len(f.hosts) > 1:
+		return wire.Errorf(wire.BadRequest, "a request has one Host")
+	case len(f.hosts) == 1 && !httpguts.ValidHostHeader(f.hosts[0]):
+		return wire.Errorf(wire.BadRequest, "Host holds a character that no host has")
 	}
 	return nil
 }

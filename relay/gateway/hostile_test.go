@@ -77,7 +77,8 @@ func TestChunkedPaddingIsBounded(t *testing.T) {
 	}
 }
 
-// C09: a connection costs at most 256 KiB, while its head is on its way and while its request is dialled.
+// C09: a connection costs at most 256 KiB, while its head is on its way and while its request is dialled. Measured were 109
+// and 163 KiB with 190 fields, and 84 with one of 63 KiB.
 func TestMemoryOfAConnectionIsBounded(t *testing.T) {
 	const conns, most = 100, 256 << 10
 	fields := strings.Repeat("X-Field: "+strings.Repeat("x", 300)+"\r\n", 190)
