@@ -150,13 +150,19 @@ func (c *Control) OnPacketSent(now monotime.Time, inFlight congestion.ByteCount,
 		c.base.looked(now)
 		c.sampler.idle(now)
 	}
-	if prior <= 0 || c.granted > unusedGrants {
-		c.sampler.markAppLimited(max(prior, 0))
-	}
+	c.notice(max(prior, 0))
 	c.granted = 0
 	c.pacer.sent(now, int64(size))
 	c.inFlight.Store(int64(inFlight))
 	c.sampler.sent(now, int64(number), int64(size))
+}
+
+// notice marks what is sent from now on as sent by a sender with too little to say, if it left permissions to send unused
+// until less was in flight than fills the path. One that paused for breath above that has lost nothing.
+func (c *Control) notice(inFlight int64) {
+	if inFlight == 0 || c.granted > unusedGrants && inFlight < c.pipe() {
+		c.sampler.markAppLimited(inFlight)
+	}
 }
 
 // unusedGrants is how many unused permissions to send are no sign of a sender that has run dry: quic-go stops in the
@@ -165,10 +171,8 @@ const unusedGrants = 2
 
 // OnCongestionEventEx takes one acknowledgement, or one run of the loss timer. prior is what was in flight before.
 func (c *Control) OnCongestionEventEx(prior congestion.ByteCount, now monotime.Time, acked []congestion.AckedPacketInfo, lost []congestion.LostPacketInfo) {
-	if c.granted > unusedGrants {
-		c.sampler.markAppLimited(int64(prior))
-	}
 	inFlight := int64(prior)
+	c.notice(inFlight)
 	c.round.inFlight = max(c.round.inFlight, inFlight)
 	c.sampler.begin()
 	var fresh int64
