@@ -15,7 +15,7 @@ import (
 //	user begins with brd-customer-, lum-customer-   Bright Data
 //	user begins with customer-                      Oxylabs
 //	user begins with package-                       SOAX
-//	user holds __                                   DataImpulse
+//	user is a name and __                           DataImpulse
 //	key holds _WORD-, WORD of letters               IPRoyal
 //	the first parameter in user is res              NetNut
 //	anything else                                   Sward, which Geonode's and Illusory's are a part of
@@ -71,7 +71,8 @@ type setting struct {
 // cutUser finds the grammar of a user name, the name, and its parameters.
 func cutUser(user string) (*grammar, string, []setting) {
 	prefix := wire.LoginPrefix(user)
-	if name, list, ok := strings.Cut(user, "__"); ok && prefix == "" {
+	// A session may hold underscores too: they count only behind a name.
+	if name, list, ok := strings.Cut(user, "__"); ok && prefix == "" && wire.CheckPartnerName(name) == nil {
 		return &dataImpulse, name, cutList(list, ";", ".")
 	}
 	parts := strings.Split(user[len(prefix):], "-")
