@@ -24,6 +24,9 @@ const (
 	extendPause = time.Second
 	// grantMargin is how long before its expiry a grant is not given to new streams any more.
 	grantMargin = time.Minute
+	// lastRest is the least rest of a grant that is not extended any more with which a stream still starts: with less it
+	// would end in its first answer, and say of a grant what is to be said of the balance or the day.
+	lastRest = 32 << 10
 	// grantIdle is how long a grant lies unused before its rest goes back to the partner's balance.
 	grantIdle = time.Minute
 )
@@ -177,7 +180,11 @@ func (g *grant) usable(now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	alive := now.Add(grantMargin).UnixMilli() < g.signed.NotAfter
-	return !g.retired && alive && g.used < g.signed.Limit
+	least := uint64(1)
+	if g.final != nil {
+		least = lastRest
+	}
+	return !g.retired && alive && g.signed.Limit-g.used >= least
 }
 
 // finals are how far each channel got that counts bytes on g, so that the hub knows when it has seen the last of them.
@@ -256,12 +263,18 @@ func (r *Relay) adopt(signed accounting.SignedGrant) *grant {
 		id: signed.ID, signed: signed, idleSince: r.cfg.Clock(), channels: map[accounting.ChannelID]*accounting.Meter{},
 	}
 	r.grants[signed.ID] = g
+	if err := r.held.take(signed.ID); err != nil {
+		r.cfg.Log.Warn("the list of grants cannot be written", "err", err)
+	}
 	return g
 }
 
 // releaseIdle returns the rest of idle grants to their partners' balances. A released grant stays in the table until it
 // expires: its signature is still good, and must not start a second life with nothing used.
 func (r *Relay) releaseIdle(ctx context.Context, leaving bool) {
+	if !leaving {
+		r.releaseOrphans(ctx)
+	}
 	now := r.cfg.Clock()
 	var idle []*grant
 	r.grantsMu.Lock()
@@ -279,6 +292,7 @@ func (r *Relay) releaseIdle(ctx context.Context, leaving bool) {
 		if wire.CodeOf(err) == wire.HubAway {
 			return // this one and the others are released the next time
 		}
+		r.gone(g.id)
 		if g.done(); err != nil {
 			r.cfg.Log.Debug("grant not released, the hub will after its expiry", "grant", g.id, "err", err)
 		}

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -118,6 +119,8 @@ type Relay struct {
 	accounts *accounts
 	limits   *limits
 	usage    *usageLog
+	held     *held
+	orphans  orphans // the upkeep's
 
 	blocklists *blocklists // of Run
 
@@ -161,6 +164,11 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	defer spool.Close()
 	r.spool, r.keep = spool, newKeeper(spool)
+	if r.held, err = openHeld(filepath.Join(r.cfg.Dir, heldFile)); err != nil {
+		return err
+	}
+	defer r.held.close()
+	r.orphans = orphans{ids: r.held.all(), from: r.cfg.Clock().Add(orphanWait)}
 	if r.blocklists, err = openBlocklists(r.cfg.Log, r.cfg.Blocklists); err != nil {
 		return err
 	}
