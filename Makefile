@@ -17,7 +17,7 @@ TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 GEO     := .cache/geo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-peers bench-wan clients demo check cross geo sdk clean
+.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan clients demo check cross geo sdk clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ clients: build .cache/clients/node_modules ## Run real clients against the proxy
 	mkdir -p .cache/clients
 	cp internal/bench/clients/scripts/package*.json .cache/clients/
 	-cd .cache/clients && npm ci --no-audit --no-fund --ignore-scripts
+
+bench-scale: ## Measure what 10,000 idle edges cost a relay, and how fast 1,000 are back after its restart
+	$(SHIP) run ./internal/bench/scale
 
 demo: ## Run the whole network once, start to finish: proxy, crawl, search, points, audit
 	$(SHIP) run ./cmd/sward sandbox --tour
