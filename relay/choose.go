@@ -78,10 +78,10 @@ func (t *table) choose(w *Want, now time.Time) *edge {
 // answer most questions at once; only a place made of parts that exist needs a look at every edge.
 func (t *table) nobody(w *Want) error {
 	elsewhere := wire.Errorf(wire.NoMatch, "no connected edge is where the request asks for")
-	for _, s := range w.Where.asked(0) {
-		if s.kind != everywhere && t.here[s] == 0 {
-			return elsewhere
-		}
+	missing := false
+	w.Where.parts(0, func(s shelf) { missing = missing || t.here[s] == 0 })
+	if missing {
+		return elsewhere
 	}
 	if w.Where.anywhere() || !w.Edge.IsZero() {
 		return wire.Errorf(wire.NoEdge, "no connected edge can take this now")

@@ -54,36 +54,33 @@ func shelvesOf(p geo.Place) []shelf {
 	return all
 }
 
-// asked are the shelves on each of which an edge for w must stand.
-func (w Where) asked(app wire.App) []shelf {
-	var buffer [6]shelf // stays on the stack
-	all := append(buffer[:0], shelf{app: app, kind: everywhere})
+// parts calls do with the shelf of each part of w.
+func (w Where) parts(app wire.App, do func(shelf)) {
 	if w.Country != "" {
-		all = append(all, shelf{app: app, kind: byCountry, name: w.Country})
+		do(shelf{app: app, kind: byCountry, name: w.Country})
 	}
 	if w.Region != "" {
-		all = append(all, shelf{app: app, kind: byRegion, name: w.Region})
+		do(shelf{app: app, kind: byRegion, name: w.Region})
 	}
 	if w.City != "" {
-		all = append(all, shelf{app: app, kind: byCity, name: w.City})
+		do(shelf{app: app, kind: byCity, name: w.City})
 	}
 	if w.ASN != 0 {
-		all = append(all, shelf{app: app, kind: byASN, asn: w.ASN})
+		do(shelf{app: app, kind: byASN, asn: w.ASN})
 	}
 	if w.Class != "" {
-		all = append(all, shelf{app: app, kind: byClass, name: string(w.Class)})
+		do(shelf{app: app, kind: byClass, name: string(w.Class)})
 	}
-	return all
 }
 
 // pool is the shortest list on which every edge for w stands.
 func (x index) pool(app wire.App, w Where) []*Candidate {
-	var shortest []*Candidate
-	for i, s := range w.asked(app) {
-		if list := x[s]; i == 0 || len(list) < len(shortest) {
+	shortest := x[shelf{app: app, kind: everywhere}]
+	w.parts(app, func(s shelf) {
+		if list := x[s]; len(list) < len(shortest) {
 			shortest = list
 		}
-	}
+	})
 	return shortest
 }
 

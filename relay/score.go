@@ -15,11 +15,13 @@ const (
 	// siteClasses is into how many classes targets' domains fall, by hash: an edge that one site turns away is passed over
 	// for that site, and goes on serving the others. Sites that share a class are judged as one.
 	siteClasses = 16
-	// scoreGain is what one opening counts against all before it (an exponentially weighted mean).
-	scoreGain = 1.0 / 8
+	// goodGain is what one opening that succeeded counts against all before it, badGain one that failed (exponentially
+	// weighted means). An edge among thousands is asked once or twice a minute, so a failure must tell at once.
+	goodGain = 1.0 / 6
+	badGain  = 1.0 / 3
 	// scoreMemory is the time after which what was measured counts 1/e: an edge nobody has asked for a while is taken for
 	// a new one again.
-	scoreMemory = 5 * time.Minute
+	scoreMemory = 10 * time.Minute
 	// slowest bounds the delay that is believed of one opening, as a multiple of the usual one.
 	slowest = 20
 )
@@ -59,23 +61,22 @@ func (m measure) fade(now time.Time) measure {
 // add counts one opening. Its delay is counted when there is one: it is of openings that succeeded.
 func (m measure) add(failed bool, delay float64, now time.Time) measure {
 	m = m.fade(now)
-	outcome := float32(0)
 	if failed {
-		outcome = 1
+		m.failing += badGain * (1 - m.failing)
 	} else {
-		m.delay += scoreGain * (float32(min(delay, slowest)) - m.delay)
+		m.failing -= goodGain * m.failing
+		m.delay += goodGain * (float32(min(delay, slowest)) - m.delay)
 	}
-	m.failing += scoreGain * (outcome - m.failing)
 	m.at = seconds(now)
 	return m
 }
 
-// weight is 1 for an edge that never failed and is as quick as others, on whatever site. It falls with the square of the
-// openings that succeed, and with the delay.
+// weight is 1 for an edge that never failed and is as quick as others, on whatever site. It falls with the cube of the
+// share of openings that succeed, and with the delay.
 func (s *score) weight(site int, now time.Time) float64 {
 	all, here := s.all.fade(now), s.sites[site].fade(now)
 	good := float64(1-all.failing) * float64(1-here.failing)
-	return good * good / float64(1+max(all.delay, here.delay, 0))
+	return good * good * good / float64(1+max(all.delay, here.delay, 0))
 }
 
 // outcome is how one opening went.
