@@ -51,11 +51,11 @@ type UsageKey struct {
 
 // UsageCounts are what it counts.
 type UsageCounts struct {
-	Requests uint64 `json:"requests"`          // connections and plain requests, refused ones included
-	Refused  uint64 `json:"refused,omitempty"` // of them
-	Up       uint64 `json:"up"`                // bytes that reached targets
-	Down     uint64 `json:"down"`              // bytes that reached the partner
-	Abuse    uint64 `json:"abuse,omitempty"`   // times that it looked like abuse
+	Requests uint64 `json:"requests"` // connections and plain requests, refused ones included
+	Refused  uint64 `json:"refused"`  // of them
+	Up       uint64 `json:"up"`       // bytes that reached targets
+	Down     uint64 `json:"down"`     // bytes that reached the partner
+	Abuse    uint64 `json:"abuse"`    // times that it looked like abuse
 }
 
 // Plus is the sum.
