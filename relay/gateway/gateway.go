@@ -29,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/apernet/quic-go"
 	"github.com/elazarl/goproxy"
 	"golang.org/x/sync/errgroup"
 
@@ -70,6 +71,7 @@ type Config struct {
 	TLSListener  net.Listener
 	PacketConn   net.PacketConn
 	Certificates func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	Tune         func(*quic.Conn) // chooses the congestion control of a connection of HTTP/3; may be nil
 
 	// Authorise finds the account of a name and key, presented from an address. It is the caller's to compare in constant
 	// time and to slow down those who guess.
@@ -174,6 +176,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 		accepting.Go(func() error {
 			return g.accept(stopping, g.cfg.TLSListener, g.closeFull, &conns, func(conn net.Conn) { g.serveTLS(lasting, conn, d) })
 		})
+	}
+	if g.cfg.PacketConn != nil {
+		accepting.Go(func() error { return g.serveH3(stopping, lasting, &conns) })
 	}
 	err := accepting.Wait()
 

@@ -35,9 +35,7 @@ type h2conn struct {
 		marks  marks
 	}
 
-	mu      sync.Mutex
-	closed  bool
-	streams sync.WaitGroup
+	streams streams
 }
 
 // serveH2 carries one connection of HTTP/2 to its end, which stopping brings near and ctx brings on. The protocol is
@@ -65,31 +63,13 @@ func (g *Gateway) serveH2(ctx context.Context, s *sealed, stopping context.Conte
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	server.ServeConn(c, &http2.ServeConnOpts{Context: ctx, BaseConfig: base, Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
-			if !c.enter() {
+			if !c.streams.enter() {
 				return
 			}
 			defer c.streams.Done()
-			g.serveStream(w, r, newStream(w, r, c))
+			g.serveRequest(w, r, newStream(w, r, c))
 		})})
-	c.leave()
-}
-
-// enter counts a stream in, unless the connection has ended meanwhile.
-func (c *h2conn) enter() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.streams.Add(1)
-	}
-	return !c.closed
-}
-
-// leave waits for the streams of a connection that has ended.
-func (c *h2conn) leave() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
-	c.streams.Wait()
+	c.streams.leave()
 }
 
 func (c *h2conn) Write(p []byte) (int, error) {

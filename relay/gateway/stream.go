@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -45,7 +46,7 @@ type stream struct {
 }
 
 var (
-	_ net.Conn       = (*stream)(nil)
+	_ requestStream  = (*stream)(nil)
 	_ unacknowledger = (*stream)(nil)
 	_ abandoner      = (*stream)(nil)
 )
@@ -132,6 +133,25 @@ func (s *stream) Close() error { return s.Reset() }
 // abandon closes the whole connection: its client has taken nothing from the socket for so long that the bytes which
 // wait there cannot be taken back in another way.
 func (s *stream) abandon() { s.line.socket.reset() } //nolint:errcheck // it is gone either way
+
+// carry lets the handler go as soon as the target has ended, which ends the response, though the partner's last
+// acknowledgements are still waited for.
+func (s *stream) carry(tunnel func(context.Context)) error {
+	s.w.WriteHeader(http.StatusOK)
+	if err := s.control.Flush(); err != nil {
+		return err
+	}
+	s.line.streams.Go(func() {
+		defer s.Close()
+		tunnel(s.line.ctx)
+	})
+	<-s.over
+	s.depart()
+	if s.cut.Load() {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
 
 // depart waits until nobody uses the response any more and forbids it from then on. The handler returns after it.
 func (s *stream) depart() {

@@ -5,20 +5,32 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"sward/internal/wire"
 )
 
-// serveStream takes one request of a connection that carries many. Each has a slot, as a connection has.
-func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, s *stream) {
+// requestStream is a request of HTTP/2 or HTTP/3, as the connection that a tunnel needs.
+type requestStream interface {
+	net.Conn
+	// carry answers 200 with what stands in the header, and runs tunnel, which uses the stream as a connection until its
+	// context ends. It returns when the handler may, which can be before tunnel has returned. When the client has gone
+	// before that, tunnel is not called.
+	carry(tunnel func(context.Context)) error
+	// depart comes before the return of a plain request's handler.
+	depart()
+}
+
+// serveRequest takes one request of a connection that carries many. Each has a slot, as a connection has.
+func (g *Gateway) serveRequest(w http.ResponseWriter, r *http.Request, s requestStream) {
 	select {
 	case g.slots <- struct{}{}:
 	default:
 		g.refuse(w, &wire.Error{Code: wire.DoorFull})
 		return
 	}
-	free := func() { <-g.slots }
+	free := sync.OnceFunc(func() { <-g.slots })
 	if e := checkStream(r); e != nil {
 		defer free()
 		g.refuse(w, e)
@@ -39,27 +51,43 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, s *stream)
 		return
 	}
 	announce(w.Header(), conn.Exit(), who)
-	w.WriteHeader(http.StatusOK)
-	if err := s.control.Flush(); err != nil {
+	err = s.carry(func(ctx context.Context) {
+		defer free()
+		defer conn.Close()
+		if err := conn.Join(ctx, c); err != nil {
+			g.cfg.Log.Debug("a tunnel was cut", "err", err)
+		}
+	})
+	if err != nil { // before it began
 		defer free()
 		conn.Close()
 		panic(http.ErrAbortHandler)
 	}
-	// The response ends when the handler returns: at once when the target has ended, though the partner's last
-	// acknowledgements are still waited for.
-	s.line.streams.Go(func() {
-		defer free()
-		defer conn.Close()
-		defer s.Close()
-		if err := conn.Join(s.line.ctx, c); err != nil {
-			g.cfg.Log.Debug("a tunnel was cut", "err", err)
-		}
-	})
-	<-s.over
-	s.depart()
-	if s.cut.Load() {
-		panic(http.ErrAbortHandler)
+}
+
+// streams counts the requests of one connection, so that it can be waited for the last.
+type streams struct {
+	mu     sync.Mutex
+	closed bool
+	sync.WaitGroup
+}
+
+// enter counts a stream in, unless the connection has ended meanwhile.
+func (s *streams) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.Add(1)
 	}
+	return !s.closed
+}
+
+// leave waits for the streams of a connection that has ended.
+func (s *streams) leave() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.Wait()
 }
 
 // newStreamClient is a client over a stream: its requests come one at a time, and heads are not ours to read.
@@ -121,7 +149,7 @@ func checkStream(r *http.Request) *wire.Error {
 // stream.
 type punctual struct {
 	http.ResponseWriter
-	stream *stream
+	stream net.Conn
 	idle   time.Duration
 	set    time.Time
 }

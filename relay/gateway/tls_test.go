@@ -25,11 +25,16 @@ func secureDoor(t testing.TB, handler http.Handler, change ...func(*Config)) (*d
 		t.Fatal(err)
 	}
 	var d *door
+	made := make(chan struct{})
 	change = append(change, func(cfg *Config) {
 		cfg.TLSListener = l
-		cfg.Certificates = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &d.tls.TLS.Certificates[0], nil }
+		cfg.Certificates = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			<-made
+			return &d.tls.TLS.Certificates[0], nil
+		}
 	})
 	d = openDoor(t, handler, change...)
+	close(made)
 	return d, l.Addr().String()
 }
 
