@@ -6,6 +6,10 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/apernet/quic-go"
+	"github.com/apernet/quic-go/congestion"
+
+	"sward/internal/bbr"
 	"sward/policy"
 	"sward/relay/gateway"
 )
@@ -30,6 +34,12 @@ func (r *Relay) doorConfig() gateway.Config {
 			}
 			return a, nil
 		},
-		Dial: r.dial, Refused: r.metrics.refused,
+		Dial: r.dial, Refused: r.metrics.refused, Tune: tune,
 	}
+}
+
+// tune gives a partner's connection of HTTP/3 the congestion control of the tunnels. It fights for a fair share: what
+// stands there is a server, and no household that shares its line.
+func tune(c *quic.Conn) {
+	c.SetCongestionControl(bbr.New(bbr.Config{PacketSize: congestion.ByteCount(c.InitialPacketSize()), Yield: -1}))
 }
