@@ -13,6 +13,7 @@ import (
 
 	"sward/accounting"
 	"sward/internal/daemon"
+	"sward/internal/geo"
 	"sward/internal/identity"
 	"sward/internal/tunnel"
 	"sward/relay"
@@ -33,7 +34,9 @@ type relayFile struct {
 	Advertise string      `yaml:"advertise"`
 	Region    string      `yaml:"region"`
 
-	Limits relay.LimitsConfig `yaml:"limits"` // negative: none
+	Geo        []string           `yaml:"geo"`        // databases of places, in MaxMind's format
+	Blocklists []string           `yaml:"blocklists"` // files of hosts that nobody may reach
+	Limits     relay.LimitsConfig `yaml:"limits"`     // negative: none
 
 	Debug     string `yaml:"debug"`
 	Log       string `yaml:"log"`
@@ -43,7 +46,7 @@ type relayFile struct {
 func defaultRelayFile() relayFile {
 	return relayFile{
 		Network: "main", Tunnel: "0.0.0.0:7443", Proxy: "127.0.0.1:7480", Debug: "127.0.0.1:7483", Log: "info", LogFormat: "text",
-		Limits: relay.DefaultLimits(),
+		Geo: []string{}, Blocklists: []string{}, Limits: relay.DefaultLimits(),
 	}
 }
 
@@ -103,6 +106,8 @@ func relayCommand() *cobra.Command {
 	f.StringVar(&file.Nodes, "nodes", file.Nodes, "TCP address for browser nodes (WebSocket), behind a proxy that ends TLS (default: none)")
 	f.StringVar(&file.Advertise, "advertise", file.Advertise, "host at which edges and partners reach this relay (default: as listened)")
 	f.StringVar(&file.Region, "region", file.Region, "where this relay stands, for the directory")
+	f.StringSliceVar(&file.Geo, "geo", file.Geo, "databases of places (.mmdb), read again when they change (default: none, and nobody can choose a place)")
+	f.StringSliceVar(&file.Blocklists, "blocklist", file.Blocklists, "files of hosts that nobody may reach, read again when they change")
 	f.StringVar(&file.Debug, "debug", file.Debug, "loopback address of metrics and pprof")
 	f.StringVar(&file.Log, "log", file.Log, "log level: debug, info, warn, error")
 	f.StringVar(&file.LogFormat, "log-format", file.LogFormat, "log format: text, json")
@@ -156,10 +161,17 @@ func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
 		}
 		doors.Certificates = certificate.Get
 	}
+	places, err := geo.Open(file.Geo...)
+	if err != nil {
+		return err
+	}
+	defer places.Close()
 	hub := &accounting.Client{Addr: file.Hub, Network: file.Network, Hub: file.HubID, Key: key}
 	defer hub.Close()
 	r, err := relay.New(relay.Config{
-		Key: key, Network: file.Network, PacketConn: udp, TunnelListener: tcp, Listener: door, Door: doors, Nodes: nodes, Limits: file.Limits, Dir: filepath.Join(dir, "spool"), Region: file.Region,
+		Key: key, Network: file.Network, PacketConn: udp, TunnelListener: tcp, Listener: door, Door: doors, Nodes: nodes,
+		Dir: filepath.Join(dir, "spool"), Sessions: filepath.Join(dir, "sessions"), Region: file.Region,
+		Geo: places, Blocklists: file.Blocklists, Limits: file.Limits,
 		Tunnel: advertised(file.Advertise, udp.LocalAddr()), Proxy: advertised(file.Advertise, door.Addr()),
 		Hub: hub, HubID: file.HubID, Peers: addressesOf(ctx, file.Hub, advertised(file.Advertise, door.Addr())), Log: log,
 	})

@@ -20,6 +20,7 @@ import (
 	"sward/accounting"
 	"sward/edge"
 	"sward/internal/daemon"
+	"sward/internal/geo"
 	"sward/internal/hub"
 	"sward/internal/identity"
 	"sward/internal/tunnel"
@@ -174,6 +175,10 @@ func (b *builder) client(key identity.Key) *accounting.Client {
 }
 
 func (b *builder) makeRelays(ctx context.Context) error {
+	places, err := b.places()
+	if err != nil {
+		return err
+	}
 	for n := range b.cfg.Relays {
 		dir := filepath.Join(b.cfg.Dir, "relays", strconv.Itoa(n))
 		key, err := identity.LoadOrCreateKey(filepath.Join(dir, "key"))
@@ -206,6 +211,7 @@ func (b *builder) makeRelays(ctx context.Context) error {
 			Key: key, Network: b.cfg.Network, PacketConn: udp, TunnelListener: tcp, Listener: door, Dir: filepath.Join(dir, "spool"),
 			Limits: relay.NoLimits(), // as above
 			Tunnel: udp.LocalAddr().String(), Proxy: door.Addr().String(), Region: "sandbox",
+			Sessions: filepath.Join(dir, "sessions"), Place: func(id identity.ID, _ netip.Addr) geo.Place { return places[id] },
 			Hub: b.client(key), HubID: b.hubKey.ID(), Clock: b.cfg.Clock, Log: b.cfg.Log.With("role", "relay"),
 			Door: relay.Door{TLS: doorTLS, PacketConn: doorH3, Certificates: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 				return &b.door, nil
@@ -267,9 +273,32 @@ func (b *builder) makeEdges(ctx context.Context) error {
 			}
 			return e.Run(ctx)
 		})
-		b.info.Edges = append(b.info.Edges, EdgeInfo{ID: key.ID().String(), Dashboard: "http://" + dashboard.Addr().String()})
+		b.info.Edges = append(b.info.Edges, EdgeInfo{
+			ID: key.ID().String(), Country: homes[n%len(homes)].Country, Dashboard: "http://" + dashboard.Addr().String(),
+		})
 	}
 	return nil
+}
+
+// homes are where the sandbox's edges are said to be, in turn: all of them are on one machine, and a partner is to see
+// what choosing a place does.
+var homes = []geo.Place{
+	{Country: "de", Region: "berlin", RegionCode: "be", City: "berlin", ASN: 3320, Org: "Deutsche Telekom AG", Class: geo.Residential},
+	{Country: "fr", Region: "iledefrance", RegionCode: "idf", City: "paris", ASN: 3215, Org: "Orange S.A.", Class: geo.Residential},
+	{Country: "us", Region: "california", RegionCode: "ca", City: "losangeles", ASN: 7922, Org: "Comcast Cable Communications, LLC", Class: geo.Residential},
+}
+
+// places lays the edges out over homes. Their keys are made here, before the edges are.
+func (b *builder) places() (map[identity.ID]geo.Place, error) {
+	places := map[identity.ID]geo.Place{}
+	for n := range b.cfg.Edges {
+		key, err := identity.LoadOrCreateKey(filepath.Join(b.edgeDir(n), "key"))
+		if err != nil {
+			return nil, err
+		}
+		places[key.ID()] = homes[n%len(homes)]
+	}
+	return places, nil
 }
 
 // consent agrees for an edge of the sandbox the way an owner without a terminal does: with a code that the operator

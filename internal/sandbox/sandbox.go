@@ -123,6 +123,7 @@ type Info struct {
 // EdgeInfo is one edge of a sandbox.
 type EdgeInfo struct {
 	ID        string `json:"id"`
+	Country   string `json:"country"` // where it is said to be: see homes
 	Dashboard string `json:"dashboard"`
 	Token     string `json:"token"` // what the dashboard asks for; Authorization: Bearer for scripts
 }
