@@ -28,13 +28,13 @@ func judge(code wire.Code) fate {
 	switch code {
 	case wire.OK:
 		return deliver
-	case wire.BalanceExhausted, wire.AuthRequired, wire.AuthFailed:
+	case wire.BalanceExhausted, wire.PartnerCap, wire.AuthRequired, wire.AuthFailed:
 		return ruin
 	case wire.NoEdge, wire.HubAway, wire.Draining, wire.DoorFull, wire.NoConsent, wire.Paused, wire.OutOfHours, wire.CapDay,
 		wire.CapMonth, wire.StreamLimit, wire.PartnerLimit, wire.OverLimit, wire.WindowClosed, wire.GrantInvalid,
-		wire.Binding, wire.ClockSkew:
+		wire.Binding, wire.ClockSkew, wire.NoMatch, wire.TargetLimit, wire.ScanLimit, wire.TooManyAttempts:
 		return wait
-	case wire.EdgeGone, wire.EdgeTimeout, wire.Internal, wire.ProtocolError, wire.VersionUnsupported,
+	case wire.EdgeGone, wire.EdgeTimeout, wire.SessionGone, wire.Internal, wire.ProtocolError, wire.VersionUnsupported,
 		wire.CategoryDenied, wire.DomainDenied, wire.PurposeDenied, wire.AppDenied, wire.PlainHTTPDenied, wire.PortNotAllowed,
 		wire.DNSError, wire.DialRefused, wire.DialUnreachable, wire.DialTimeout, wire.TargetClosed, wire.TLSError,
 		wire.FetchTimeout, wire.RobotsUnreachable:
