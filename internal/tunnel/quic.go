@@ -15,6 +15,11 @@ import (
 	"sward/internal/wire"
 )
 
+// leastPacket is the size in bytes that a session begins with: what every path of
+// QUIC's carries (RFC 9000 §14.1). Larger ones are tried once it is up, so that a
+// path that swallows them costs a few probes and not the session.
+const leastPacket = 1200
+
 // quicCarrier is a QUIC connection.
 type quicCarrier struct{ conn *quic.Conn }
 
@@ -124,6 +129,7 @@ func (c Config) resetKey() *quic.StatelessResetKey {
 
 func quicConfig(idle time.Duration) *quic.Config {
 	return &quic.Config{
+		InitialPacketSize:              leastPacket,
 		Versions:                       []quic.Version{quic.Version1},
 		HandshakeIdleTimeout:           handshakeTimeout / 2, // quic-go gives the whole handshake twice this
 		MaxIdleTimeout:                 idle,
