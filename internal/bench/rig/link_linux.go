@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"time"
 
@@ -28,9 +27,9 @@ type Shape struct {
 
 // Link is a line between two namespaces: two TUN devices with this process between them.
 type Link struct {
-	ways  [2]*way // 0: street to home (up), 1: home to street (down)
-	files []*os.File
-	wait  sync.WaitGroup
+	ways [2]*way // 0: street to home (up), 1: home to street (down)
+	fds  []int
+	wait sync.WaitGroup
 }
 
 // NewLink joins two namespaces by a line. The same seed loses the same packets.
@@ -41,22 +40,35 @@ func NewLink(street, home *Space, seed uint64) (*Link, error) {
 	}
 	far, err := device(home, Home)
 	if err != nil {
-		near.Close()
+		unix.Close(near)
 		return nil, err
 	}
-	l := &Link{files: []*os.File{near, far}}
+	l := &Link{fds: []int{near, far}}
 	l.ways[0], l.ways[1] = newWay(near, far, seed), newWay(far, near, seed+1)
 	for _, w := range l.ways {
-		l.wait.Go(w.read)
-		l.wait.Go(w.write)
+		l.urgent(w.read)
+		l.urgent(w.write)
 	}
 	return l, nil
 }
 
+// urgency is the nice value of the link's threads: a line does not wait until a busy machine has time for it.
+const urgency = -15
+
+// urgent runs do on a thread of its own, ahead of other programs.
+func (l *Link) urgent(do func()) {
+	l.wait.Add(1)
+	onThread(func() {
+		defer l.wait.Done()
+		unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), urgency) //nolint:errcheck // slower, then
+		do()
+	})
+}
+
 // device makes a TUN device in a namespace and gives it its address.
-func device(s *Space, address string) (file *os.File, err error) {
+func device(s *Space, address string) (fd int, err error) {
 	err = s.Do(func() error {
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return fmt.Errorf("%w: no TUN device here: %w", ErrMissing, err)
 		}
@@ -69,20 +81,19 @@ func device(s *Space, address string) (file *os.File, err error) {
 			unix.Close(fd)
 			return fmt.Errorf("%w: no TUN device here: %w", ErrMissing, err)
 		}
-		file = os.NewFile(uintptr(fd), "tun")
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	err = errors.Join(
 		s.IP("addr", "add", address+"/24", "dev", "line"),
 		s.IP("link", "set", "line", "mtu", fmt.Sprint(mtu), "txqueuelen", deviceQueue, "up"))
 	if err != nil {
-		file.Close()
-		return nil, err
+		unix.Close(fd)
+		return 0, err
 	}
-	return file, nil
+	return fd, nil
 }
 
 // Shape changes the line, both ways, for the packets that come from now on.
@@ -118,16 +129,16 @@ func (l *Link) Close() {
 	for _, w := range l.ways {
 		w.close()
 	}
-	for _, f := range l.files {
-		f.Close()
-	}
 	l.wait.Wait()
+	for _, fd := range l.fds {
+		unix.Close(fd)
+	}
 }
 
 // way is one direction of a line. Packets leave in the order in which they came, so a queue is enough: the one at its
 // head is always the next to leave.
 type way struct {
-	from, to *os.File
+	from, to int // descriptors of the devices
 
 	mu                     sync.Mutex
 	more                   sync.Cond
@@ -144,7 +155,7 @@ type parcel struct {
 	data []byte
 }
 
-func newWay(from, to *os.File, seed uint64) *way {
+func newWay(from, to int, seed uint64) *way {
 	w := &way{from: from, to: to, luck: rand.New(rand.NewPCG(seed, 0))}
 	w.more.L = &w.mu
 	return w
@@ -159,17 +170,32 @@ func (w *way) close() {
 
 var parcels = sync.Pool{New: func() any { b := make([]byte, mtu+64); return &b }}
 
-// read takes packets off the device until it is closed.
+// look is how often, in milliseconds, a reader without packets looks whether the line is still wanted.
+const look = 100
+
+// read takes packets off the device until the line is closed.
 func (w *way) read() {
-	for {
-		buf := *parcels.Get().(*[]byte)
-		buf = buf[:cap(buf)]
-		n, err := w.from.Read(buf)
-		if err != nil {
-			return
+	ready := []unix.PollFd{{Fd: int32(w.from), Events: unix.POLLIN}}
+	for !w.over() {
+		if n, err := unix.Poll(ready, look); n == 0 || err != nil {
+			continue
 		}
-		w.take(time.Now(), buf[:n])
+		for {
+			buf := *parcels.Get().(*[]byte)
+			buf = buf[:cap(buf)]
+			n, err := unix.Read(w.from, buf)
+			if err != nil {
+				break // nothing more for now
+			}
+			w.take(time.Now(), buf[:n])
+		}
 	}
+}
+
+func (w *way) over() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
 }
 
 // take decides a packet's fate: dropped by a full queue, lost, or due at a moment.
@@ -234,7 +260,7 @@ func (w *way) write() {
 			continue
 		}
 		for _, p := range batch {
-			w.to.Write(p.data) //nolint:errcheck // a closed device ends the read as well
+			unix.Write(w.to, p.data) //nolint:errcheck // what a device does not take is lost, as on any line
 			parcels.Put(&p.data)
 		}
 	}

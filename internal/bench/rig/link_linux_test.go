@@ -7,7 +7,7 @@ import (
 )
 
 func TestLineSpacesPacketsByItsRate(t *testing.T) {
-	w := newWay(nil, nil, 1)
+	w := newWay(0, 0, 1)
 	w.shape = Shape{Delay: 25 * time.Millisecond, Rate: 100e6, Queue: 10_000}
 	now := time.Now()
 	for range 3 {
@@ -21,7 +21,7 @@ func TestLineSpacesPacketsByItsRate(t *testing.T) {
 }
 
 func TestLineDropsWhatItsQueueCannotHold(t *testing.T) {
-	w := newWay(nil, nil, 1)
+	w := newWay(0, 0, 1)
 	w.shape = Shape{Rate: 100e6, Queue: 5000}
 	now := time.Now()
 	for range 10 {
@@ -38,7 +38,7 @@ func TestLineDropsWhatItsQueueCannotHold(t *testing.T) {
 
 func TestLineLosesTheSamePacketsForTheSameSeed(t *testing.T) {
 	fates := func(seed uint64) (lost []int) {
-		w := newWay(nil, nil, seed)
+		w := newWay(0, 0, seed)
 		w.shape = Shape{Loss: 0.01}
 		for i := range 10_000 {
 			before := w.lost

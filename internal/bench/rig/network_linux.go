@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -160,20 +161,25 @@ func (n *Network) start(ctx context.Context, p Programs) (err error) {
 	return n.Ready(ctx)
 }
 
-// widen lets the edge carry as many connections as it ever may: what it refuses by default is not what is measured.
+// widen lets the edge carry as many connections as it ever may (what it refuses by default is not what is measured), and
+// sets more lines of its file, in place of those with the same key.
 func (n *Network) widen(more string) error {
 	file := filepath.Join(n.edgeDir, "edge.yaml")
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	lines := strings.Split(string(data), "\n")
-	for i, line := range lines {
-		if strings.HasPrefix(line, "streams:") {
-			lines[i] = "streams: 1024"
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	for _, set := range strings.Split(strings.TrimSpace("streams: 1024\n"+more), "\n") {
+		key, _, _ := strings.Cut(set, ":")
+		at := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, key+":") })
+		if at < 0 {
+			lines = append(lines, set)
+		} else {
+			lines[at] = set
 		}
 	}
-	return os.WriteFile(file, []byte(strings.Join(lines, "\n")+more), 0o600)
+	return os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
 func (n *Network) startEdge() (*Program, error) {

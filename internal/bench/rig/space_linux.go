@@ -32,16 +32,15 @@ func NewSpace(name, dir string) (*Space, error) {
 	}
 	s := &Space{name: name, work: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error)
-	go func() {
+	onThread(func() {
 		defer close(s.done)
-		runtime.LockOSThread() // never unlocked: the thread dies with the goroutine, and with it what stands in the namespace
 		err := enter(resolver)
 		s.tid = unix.Gettid()
 		ready <- err
 		for do := range s.work {
 			do()
 		}
-	}()
+	})
 	if err := <-ready; err != nil {
 		s.Close()
 		return nil, fmt.Errorf("%w: no network namespace here: %w", ErrMissing, err)
@@ -64,6 +63,25 @@ func (s *Space) settle() error {
 			os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644),
 			os.WriteFile("/proc/sys/net/ipv4/tcp_no_metrics_save", []byte("1"), 0o644))
 	})
+}
+
+// onThread runs do on a thread of its own, which ends when do does, and with it what stands in its namespace. The
+// process's first thread is not for that: the runtime keeps it for ever.
+func onThread(do func()) {
+	go func() {
+		runtime.LockOSThread() // not unlocked: the thread dies with its goroutine
+		if unix.Gettid() != unix.Getpid() {
+			do()
+			return
+		}
+		taken := make(chan struct{})
+		onThread(func() { // on another, while this goroutine holds the first
+			close(taken)
+			do()
+		})
+		<-taken
+		runtime.UnlockOSThread()
+	}()
 }
 
 // enter moves this thread into a new network and mount namespace.

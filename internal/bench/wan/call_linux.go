@@ -46,8 +46,7 @@ func (m *meter) calls(ctx context.Context) (string, error) {
 
 // callRoads are the roads of the goodput table, and Sward without yielding.
 func (m *meter) callRoads() []road {
-	roads := m.plan.roads()
-	return roads
+	return append(m.plan.roads(), keep(m.plan.rows, []road{sward("Sward, yield: 0s", rig.Programs{Bin: m.plan.bin, EdgeFile: "yield: 0s"})})...)
 }
 
 func (m *meter) beside(ctx context.Context, road road, queue int) ([]string, error) {
