@@ -52,22 +52,22 @@ func BenchmarkBulk(b *testing.B) {
 					defer n.Cut(wire.OK)
 					near, far = append(near, n), append(far, f)
 				}
-				pour(b, near, far)
+				flood(b, near, far)
 			})
 		}
 		b.Run(fmt.Sprintf("plain-yamux/%d", streams), func(b *testing.B) {
 			near, far := plainYamux(b, streams)
-			pour(b, near, far)
+			flood(b, near, far)
 		})
 	}
 	b.Run("plain-tls/1", func(b *testing.B) {
 		near, far := plainTLS(b)
-		pour(b, []io.ReadWriter{near}, []io.ReadWriter{far})
+		flood(b, []io.ReadWriter{near}, []io.ReadWriter{far})
 	})
 }
 
-// pour sends MiB by MiB from every far end to its near one.
-func pour(b *testing.B, near, far []io.ReadWriter) {
+// flood sends MiB by MiB from every far end to its near one.
+func flood(b *testing.B, near, far []io.ReadWriter) {
 	const piece, each = 32 << 10, 1 << 20
 	for _, f := range far {
 		go func() {

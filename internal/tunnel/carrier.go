@@ -94,6 +94,6 @@ type lastWord struct {
 	detail string
 }
 
-func (e *lastWord) Error() string {
-	return fmt.Sprintf("the session was closed with code %d: %s", e.code, e.detail)
+func (w *lastWord) Error() string {
+	return fmt.Sprintf("the session was closed with code %d: %s", w.code, w.detail)
 }

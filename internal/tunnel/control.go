@@ -21,7 +21,7 @@ const (
 func (s *Session) Send(m wire.Message) error {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
-	s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
+	s.control.SetWriteDeadline(time.Now().Add(sendTimeout)) //nolint:errcheck // a stream that has ended says so at the write
 	err := wire.Write(s.control, m)
 	switch {
 	case err == nil, errors.Is(err, wire.ErrBounds), errors.Is(err, wire.ErrFrameTooLarge):

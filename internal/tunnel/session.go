@@ -149,7 +149,7 @@ func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 			return st, nil
 		}
 		st.left.Store(true) // never entered
-		raw.SetWriteDeadline(time.Now().Add(sendTimeout))
+		raw.SetWriteDeadline(time.Now().Add(sendTimeout)) //nolint:errcheck // the write tells
 		wire.Write(raw, wire.Opened{Code: wire.Draining}) //nolint:errcheck // the peer sees the stream end
 		st.Close()
 	}

@@ -93,8 +93,8 @@ func (st *Stream) ask(ctx context.Context, frames []byte) (opened wire.Opened, e
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
-	st.SetWriteDeadline(deadline)
-	defer st.SetWriteDeadline(time.Time{})
+	st.SetWriteDeadline(deadline)          //nolint:errcheck // a stream that has ended says so at the write
+	defer st.SetWriteDeadline(time.Time{}) //nolint:errcheck // likewise
 	defer until(ctx, st.SetReadDeadline)()
 	if _, err = st.Write(frames); err == nil {
 		opened, err = readOpened(st)
