@@ -168,7 +168,18 @@ func (w *way) close() {
 	w.more.Broadcast()
 }
 
-var parcels = sync.Pool{New: func() any { b := make([]byte, mtu+64); return &b }}
+// parcelSize in bytes is more than a packet has.
+const parcelSize = mtu + 64
+
+var parcels = sync.Pool{New: func() any { b := make([]byte, parcelSize); return &b }}
+
+// release gives a packet's memory back.
+func release(data []byte) {
+	if cap(data) == parcelSize { // a smaller one would cut a packet short
+		data = data[:parcelSize]
+		parcels.Put(&data)
+	}
+}
 
 // look is how often, in milliseconds, a reader without packets looks whether the line is still wanted.
 const look = 100
@@ -182,7 +193,6 @@ func (w *way) read() {
 		}
 		for {
 			buf := *parcels.Get().(*[]byte)
-			buf = buf[:cap(buf)]
 			n, err := unix.Read(w.from, buf)
 			if err != nil {
 				break // nothing more for now
@@ -210,7 +220,7 @@ func (w *way) take(now time.Time, data []byte) {
 		queued := int64(w.free.Sub(now)) * w.shape.Rate / 8 / int64(time.Second)
 		if queued+int64(len(data)) > int64(w.shape.Queue) {
 			w.dropped++
-			parcels.Put(&data)
+			release(data)
 			return
 		}
 		w.free = w.free.Add(time.Duration(int64(len(data)) * 8 * int64(time.Second) / w.shape.Rate))
@@ -218,7 +228,7 @@ func (w *way) take(now time.Time, data []byte) {
 	}
 	if w.shape.Loss > 0 && w.luck.Float64() < w.shape.Loss {
 		w.lost++
-		parcels.Put(&data)
+		release(data)
 		return
 	}
 	w.carried++
@@ -261,7 +271,7 @@ func (w *way) write() {
 		}
 		for _, p := range batch {
 			unix.Write(w.to, p.data) //nolint:errcheck // what a device does not take is lost, as on any line
-			parcels.Put(&p.data)
+			release(p.data)
 		}
 	}
 }
