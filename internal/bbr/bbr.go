@@ -91,7 +91,7 @@ func New(cfg Config) *Control {
 		cfg:    cfg,
 		packet: int64(cfg.PacketSize),
 		random: rand.NewPCG(cfg.seed, 0),
-		yield:  yield{bound: cfg.Yield},
+		yield:  yield{bound: cfg.Yield, ambient: muchLoss / 2},
 	}
 	c.base.forget = forgetAfter
 	if cfg.Yield < 0 {
@@ -160,14 +160,18 @@ func (c *Control) OnPacketSent(now monotime.Time, inFlight congestion.ByteCount,
 // notice marks what is sent from now on as sent by a sender with too little to say, if it left permissions to send unused
 // until less was in flight than fills the path. One that paused for breath above that has lost nothing.
 func (c *Control) notice(inFlight int64) {
-	if inFlight == 0 || c.granted > unusedGrants && inFlight < c.pipe() {
+	if inFlight == 0 || c.granted > unusedGrants && float64(inFlight) < dryPipe*float64(c.pipe()) {
 		c.sampler.markAppLimited(inFlight)
 	}
 }
 
 // unusedGrants is how many unused permissions to send are no sign of a sender that has run dry: quic-go stops in the
-// midst of a burst to read what has arrived, and asks twice.
-const unusedGrants = 2
+// midst of a burst to read what has arrived, and asks twice. dryPipe is the share of what fills the path below which
+// the path notices; at a rate somewhat below its own it is never quite full.
+const (
+	unusedGrants = 2
+	dryPipe      = 0.75
+)
 
 // OnCongestionEventEx takes one acknowledgement, or one run of the loss timer. prior is what was in flight before.
 func (c *Control) OnCongestionEventEx(prior congestion.ByteCount, now monotime.Time, acked []congestion.AckedPacketInfo, lost []congestion.LostPacketInfo) {

@@ -25,6 +25,10 @@ const (
 	cutEnough   = 0.75
 	usualMargin = 1.5
 	usualKept   = 0.9
+	// ambientRounds is how many rounds it takes to learn what an empty queue loses, ambientLeast how many packets a
+	// round must have to say. More than muchLoss is not learned in this way.
+	ambientRounds = 16
+	ambientLeast  = 32
 )
 
 // yield holds the rate below what the path once gave, because of a queue or of loss.
@@ -42,6 +46,7 @@ type yield struct {
 	best     rate          // of the path, as long as no probe has had the path to itself and found less
 	trip     time.Duration // the last round's shortest round trip
 	most     int64         // bytes in flight beyond which a buffer has overflowed; 0: unknown
+	ambient  float64       // share that is lost on an empty queue
 	usual    float64       // share that the path loses however slowly we send
 	poor     int           // rounds in which less than the floor arrived
 }
@@ -58,6 +63,9 @@ func (y *yield) endRound(c *Control, r *round, v verdict) {
 		y.yielding = false
 	}
 	y.overflow(c, r, v)
+	if c.phase.name == cruise && !v.crowded && c.sampler.delivered-r.bytes >= ambientLeast*c.packet {
+		y.ambient += (min(v.loss, muchLoss) - y.ambient) / ambientRounds
+	}
 	if !c.phase.filled || r.delivered == 0 || r.appLimited {
 		return
 	}
@@ -95,12 +103,13 @@ func (y *yield) overflow(c *Control, r *round, v verdict) {
 
 // leastFlight is what must be in flight for the rate's sake, and for two bursts to be on their way.
 func (c *Control) leastFlight() int64 {
-	return max(c.pipe(), 2*c.pacer.quantum)
+	return c.pipe() + 2*c.pacer.quantum
 }
 
-// muchLoss is the share of a round's bytes whose loss means a full queue. A bad radio loses as much at any rate: once
-// that was seen at a rate well below the path's, following the loss would only follow it to nothing.
-func (y *yield) muchLoss() float64 { return muchLoss + usualMargin*y.usual }
+// muchLoss is the share of a round's bytes whose loss means a full queue. Where one packet in a hundred is lost at random,
+// every thirtieth round loses two, and must not be taken for one. A bad radio loses more than that at any rate: once it
+// was seen at a rate well below the path's, following the loss would only follow it to nothing.
+func (y *yield) muchLoss() float64 { return muchLoss + usualMargin*max(y.ambient, y.usual) }
 
 // floor is the rate below which others do not push us.
 func (y *yield) floor() rate { return y.best * keptShare }
