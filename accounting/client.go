@@ -59,6 +59,7 @@ func (c *Client) grant(ctx context.Context, path string, call any) (Allowance, e
 	if err != nil {
 		return Allowance{}, wire.Errorf(wire.GrantInvalid, "from the hub: %v", err)
 	}
+	answer.Terms.Limits = answer.Terms.Limits.over(DefaultLimits()) // a hub that says none means these
 	return Allowance{g, answer.Terms}, nil
 }
 

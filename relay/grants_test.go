@@ -45,7 +45,7 @@ func (s deafSession) Send(wire.Message) error {
 	return errors.New("the session has ended")
 }
 
-func newKey(t *testing.T) identity.Key {
+func newKey(t testing.TB) identity.Key {
 	t.Helper()
 	key, err := identity.NewKey()
 	if err != nil {

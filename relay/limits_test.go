@@ -301,6 +301,41 @@ func TestShortTunnelsToOneHostAreSlowedDown(t *testing.T) {
 	}
 }
 
+// What all limits together cost a connection.
+func BenchmarkLimits(b *testing.B) {
+	hubKey, key := newKey(b), newKey(b)
+	cfg := Config{Key: key, Network: "test", HubID: hubKey.ID(), Limits: LimitsConfig{TargetRate: 1e9, ShortRate: 1e9}}.withDefaults()
+	r := &Relay{cfg: cfg, limits: newLimits(cfg), usage: newUsageLog()}
+	a, g := &account{}, &grant{id: accounting.GrantID{1}}
+	terms := officeTerms(accounting.Unlimited())
+	terms.Limits.Rate, terms.Limits.Burst = 1<<31, 1<<31
+	a.stands.Store(r.limits.standings.update(terms, cfg.Clock()))
+	through := &edge{id: key.ID()}
+	target, err := policy.ParseTarget("www.example.co.uk:443")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		leave, err := r.enterLimits(a, target)
+		if err != nil {
+			b.Fatal(err)
+		}
+		leaveTarget, err := r.enterTarget(target)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := r.suspicious(a, through, target); err != nil {
+			b.Fatal(err)
+		}
+		r.usage.add(r.usageKey(g.id, target, "de"), accounting.UsageCounts{Requests: 1})
+		r.limits.scans.carried(terms.Account, through.id, target)
+		r.limits.shorts.ended(terms.Account, target, cfg.Clock())
+		leaveTarget()
+		leave()
+	}
+}
+
 func TestWarnsWhenTheBalanceIsLow(t *testing.T) {
 	terms := officeTerms(accounting.Unlimited())
 	r, hub, pass := limitRelay(t, NoLimits(), terms)

@@ -185,8 +185,8 @@ func (p *peers) open(ctx context.Context, a crawler.Account, open wire.Open, avo
 	}
 	for fresh := false; ; fresh = true {
 		grant, err := p.grant(ctx, grantKey{a.ID, relay}, fresh)
-		if !fresh && wire.CodeOf(err) == wire.BalanceExhausted {
-			if at, other, ok := p.funded(a.ID); ok { // what is left of the balance is reserved there
+		if code := wire.CodeOf(err); !fresh && (code == wire.BalanceExhausted || code == wire.PartnerCap) {
+			if at, other, ok := p.funded(a.ID); ok { // what is left of the balance, or of the day, is reserved there
 				relay, session = at, other
 				grant, err = p.grant(ctx, grantKey{a.ID, relay}, false)
 			}
