@@ -141,7 +141,8 @@ func (c *Control) TimeUntilSend(congestion.ByteCount) monotime.Time { return c.p
 // OnPacketSent takes note of a packet. inFlight counts it already, if it counts (acknowledgements alone do not).
 func (c *Control) OnPacketSent(now monotime.Time, inFlight congestion.ByteCount, number congestion.PacketNumber, size congestion.ByteCount, counts bool) {
 	if !counts {
-		c.pacer.sent(now, int64(size))
+		// Acknowledgements alone are not paced, and cost nothing: a receiver's own rate is what little it has said,
+		// and what it owed for its acknowledgements would hold up the windows that it opens.
 		return
 	}
 	prior := int64(inFlight - size)

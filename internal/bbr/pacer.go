@@ -77,7 +77,7 @@ func (p *pacer) next() monotime.Time {
 
 func (p *pacer) sent(now monotime.Time, size int64) {
 	p.fill(now)
-	// Probes and acknowledgements leave without asking: what they owe is at most a burst.
+	// Probes leave without asking: what they owe is at most a burst.
 	p.budget = max(p.budget-size, -p.quantum)
 	if p.budget < p.packet {
 		p.shut = true
