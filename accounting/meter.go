@@ -114,6 +114,9 @@ func NewMeter(cfg MeterConfig) *Meter {
 // ID names the channel.
 func (m *Meter) ID() ChannelID { return m.id }
 
+// Window is how many unsigned bytes either side may have on the channel.
+func (m *Meter) Window() uint32 { return m.cfg.Channel.Window }
+
 // Due is signalled on the edge whenever a step of bytes has passed since the last Count.
 func (m *Meter) Due() <-chan struct{} { return m.due }
 

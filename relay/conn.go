@@ -3,8 +3,10 @@ package relay
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sward/accounting"
@@ -48,6 +50,10 @@ type conn struct {
 	delivered uint64   // of those, acknowledged by it
 	cut       bool     // by us
 	left      int      // what it had not acknowledged then
+	failed    bool     // by the client: a read or a write of ours on it failed before the cut
+	behind    bool     // bytes waited for the client at the end
+	wasted    bool     // what an edge carried was cut off by a client that was behind
+	writing   atomic.Bool
 }
 
 // Exit is the line that the stream leaves from.
@@ -69,10 +75,15 @@ func (c *conn) Join(ctx context.Context, client net.Conn) error {
 		c.countDelivered()
 	}}
 	result := splice.Join(ctx, partner{client, c}, c.stream, up, down, idleLimit)
-	if result.Err != nil {
-		return result.Err
+	err := result.Err
+	if err == nil {
+		err = c.linger(ctx)
 	}
-	return c.linger(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// An idle client that is behind has stalled; a target that is idle leaves nobody behind.
+	c.wasted = err != nil && c.behind && (c.failed || errors.Is(err, splice.ErrIdle) || errors.Is(err, errNotTaken))
+	return err
 }
 
 // counted is a stream whose bytes to the edge are counted before they are written. The edge may pass them on and say so
@@ -93,6 +104,33 @@ func (s counted) Write(p []byte) (int, error) {
 type partner struct {
 	net.Conn
 	stream *conn
+}
+
+func (p partner) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	if err != nil && err != io.EOF { //nolint:errorlint // as splice: an end is io.EOF itself
+		p.stream.clientFailed(false)
+	}
+	return n, err
+}
+
+func (p partner) Write(b []byte) (int, error) {
+	p.stream.writing.Store(true)
+	defer p.stream.writing.Store(false)
+	n, err := p.Conn.Write(b)
+	if err != nil {
+		p.stream.clientFailed(true)
+	}
+	return n, err
+}
+
+// clientFailed notes that a client has gone, unless it was sent away.
+func (c *conn) clientFailed(behind bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.cut {
+		c.failed, c.behind = true, c.behind || behind
+	}
 }
 
 // CloseWrite ends our direction and leaves the partner's open.
@@ -184,6 +222,7 @@ func (c *conn) lookBeforeCut() {
 	defer c.mu.Unlock()
 	if known && !c.cut {
 		c.cut, c.left = true, pending
+		c.behind = c.behind || pending > 0 || c.writing.Load()
 	}
 }
 
@@ -212,6 +251,11 @@ func (c *conn) Close() error {
 	err := c.stream.Close()
 	c.once.Do(func() {
 		done := c.flow.Close()
+		c.mu.Lock()
+		wasted := c.wasted
+		c.mu.Unlock()
+		_, down := c.flow.Totals()
+		c.relay.waste.ended(c.grant.payer(), c.edge.id, c.meter, down, wasted, c.relay.cfg.Clock())
 		c.relay.tallyUsage(c)
 		if c.leave != nil {
 			c.leave()

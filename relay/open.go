@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sward/internal/wire"
@@ -150,6 +151,17 @@ func (r *Relay) openFor(ctx context.Context, q request, w Want) (*conn, error) {
 			e.release()
 			return nil, err
 		}
+		hard := q.stay != nil && q.stay.hard
+		if err := r.waste.over(q.grant.payer(), e.id, e.channel(), r.cfg.Clock()); err != nil {
+			e.release()
+			if last = err; hard {
+				return nil, err
+			}
+			w.Avoid = append(w.Avoid, e.id)
+			aside = true
+			full++
+			continue
+		}
 		began := r.cfg.Clock()
 		c, err := r.openOn(ctx, e, q.grant, wire.Open{App: w.App, Hops: q.hops, Host: w.Host, Port: w.Port})
 		policyOf, refused := r.edges.count(e, &w, err, r.cfg.Clock().Sub(began))
@@ -160,7 +172,6 @@ func (r *Relay) openFor(ctx context.Context, q request, w Want) (*conn, error) {
 		e.release()
 		last = err
 		code := wire.CodeOf(err)
-		hard := q.stay != nil && q.stay.hard
 		switch {
 		case ctx.Err() != nil:
 			return nil, err
@@ -219,7 +230,7 @@ func (r *Relay) openOn(ctx context.Context, e *edge, g *grant, open wire.Open) (
 	defer answered()
 	st, _, err := e.session.Open(opening, open)
 	if err != nil {
-		if context.Cause(opening) == errSilent {
+		if errors.Is(context.Cause(opening), errSilent) {
 			err = errSilent
 		}
 		g.leave(r.cfg.Clock())

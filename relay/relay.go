@@ -117,6 +117,7 @@ type Relay struct {
 	metrics *metrics
 
 	accounts *accounts
+	waste    waste
 	limits   *limits
 	usage    *usageLog
 	held     *held
