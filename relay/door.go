@@ -7,7 +7,6 @@ import (
 	"net/netip"
 
 	"github.com/apernet/quic-go"
-	"github.com/apernet/quic-go/congestion"
 
 	"sward/internal/bbr"
 	"sward/policy"
@@ -41,5 +40,5 @@ func (r *Relay) doorConfig() gateway.Config {
 // tune gives a partner's connection of HTTP/3 the congestion control of the tunnels. It fights for a fair share: what
 // stands there is a server, and no household that shares its line.
 func tune(c *quic.Conn) {
-	c.SetCongestionControl(bbr.New(bbr.Config{PacketSize: congestion.ByteCount(c.InitialPacketSize()), Yield: -1}))
+	c.SetCongestionControl(bbr.New(bbr.Config{PacketSize: c.InitialPacketSize(), Yield: -1}))
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -42,7 +43,8 @@ func TestAccountThatWastesAnEdgeIsKeptFromIt(t *testing.T) {
 	if wire.CodeOf(err) != wire.PartnerLimit {
 		t.Fatalf("after %d windows: got %v, want %s", wasteWindows+1, err, wire.PartnerLimit.Name())
 	}
-	after := err.(*wire.Error).After
+	coded, _ := errors.AsType[*wire.Error](err)
+	after := coded.After
 	if after <= 0 || after > wasteWindowTime {
 		t.Errorf("may ask again after %s, want up to %s", after, wasteWindowTime)
 	}

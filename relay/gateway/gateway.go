@@ -1,16 +1,23 @@
 // Package gateway is the partners' door: one TCP port where any HTTP or SOCKS5 client can ask for a connection through
-// somebody's home. Nothing of ours is needed on the other side of it.
+// somebody's home, and two more for those who want TLS, HTTP/2 or HTTP/3 on the way to it. Nothing of ours is needed on
+// the other side.
 //
 // A connection walks through this package like this:
 //
-//	accept ──▶ serve: the first byte tells the dialect
-//	            ├─ 5      ─▶ socks.go: greeting, credential, request
-//	            └─ letter ─▶ client.go, head.go: one strict head at a time, for net/http
-//	                         http.go: ServeHTTP
-//	          credential ─▶ Authorise ─▶ target ─▶ Dial                   admit.go
-//	            ├─ refused          ─▶ status, SOCKS reply, headers          refuse.go
-//	            ├─ CONNECT, SOCKS5  ─▶ Conn.Join
-//	            └─ plain HTTP       ─▶ one request over Conn                 forward.go
+//	accept ──▶ tls.go, h3.go: the handshake, for the doors in TLS
+//	            ├─ h2, h3 ─▶ h2.go, h3.go, streams.go: many requests at once, each as a connection of its own
+//	            └─ serve: the first byte tells the dialect
+//	                ├─ 5      ─▶ socks.go: greeting, credential, request
+//	                └─ letter ─▶ client.go, head.go: one strict head at a time, for net/http
+//	                             http.go: ServeHTTP
+//	          credential ─▶ whose, and which exit   dialect.go
+//	                     ─▶ Authorise ─▶ target ─▶ Dial   admit.go
+//	            ├─ refused          ─▶ status, SOCKS reply, headers    refuse.go
+//	            ├─ CONNECT, SOCKS5  ─▶ announce.go ─▶ Conn.Join
+//	            └─ plain HTTP       ─▶ one request over Conn           forward.go
+//
+// What a client has acknowledged, which is what it pays for, is told by Unacknowledged: of a socket by the system, of
+// what shares one by marks (marks.go, stream.go), of HTTP/3 by its packets (h3acks.go).
 //
 // The door knows nothing of edges, grants or money: Authorise says who somebody is, and Dial gives a connection that
 // meters itself. It decides what needs no one else: whether the request is well-formed, and whether the target is one

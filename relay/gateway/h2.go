@@ -28,6 +28,7 @@ type h2conn struct {
 	*sealed
 	ctx context.Context // ends with the grace
 	let atomic.Uint64   // DATA bytes that have left the streams' queues (scheduler)
+	put atomic.Uint64   // DATA bytes that handlers have written, or are about to (counter)
 
 	written struct {
 		sync.Mutex
@@ -39,7 +40,10 @@ type h2conn struct {
 }
 
 // serveH2 carries one connection of HTTP/2 to its end, which stopping brings near and ctx brings on. The protocol is
-// x/net's, with its own bounds on resets, headers and control frames.
+// x/net's, with its own bounds on resets, headers and control frames: net/http's serves no connection that is not a
+// *tls.Conn of its own listener, and hides what it writes.
+//
+//nolint:staticcheck // x/net/http2.Server is deprecated in favour of net/http's, see above
 func (g *Gateway) serveH2(ctx context.Context, s *sealed, stopping context.Context) {
 	c := &h2conn{sealed: s, ctx: ctx}
 	base := &http.Server{
@@ -50,7 +54,7 @@ func (g *Gateway) serveH2(ctx context.Context, s *sealed, stopping context.Conte
 		MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame, IdleTimeout: g.cfg.IdleTime,
 		ReadIdleTimeout: g.cfg.IdleTime / 2, PingTimeout: g.cfg.HeaderTime, WriteByteTimeout: g.cfg.IdleTime,
 		MaxUploadBufferPerConnection: connUpload, MaxUploadBufferPerStream: streamUpload,
-		NewWriteScheduler: func() http2.WriteScheduler { return newScheduler(&c.let) }, //nolint:staticcheck // see scheduler
+		NewWriteScheduler: func() http2.WriteScheduler { return newScheduler(&c.let) },
 	}
 	if err := http2.ConfigureServer(base, server); err != nil {
 		g.cfg.Log.Warn("HTTP/2 cannot be served", "err", err)
@@ -67,6 +71,7 @@ func (g *Gateway) serveH2(ctx context.Context, s *sealed, stopping context.Conte
 				return
 			}
 			defer c.streams.Done()
+			w = counter{w, &c.put}
 			g.serveRequest(w, r, newStream(w, r, c))
 		})})
 	c.streams.leave()
@@ -79,6 +84,29 @@ func (c *h2conn) Write(p []byte) (int, error) {
 	c.written.frames.pass(p[:n])
 	c.written.marks.add(c.written.frames.total, c.socket.written())
 	return n, err
+}
+
+// counter counts what a handler is about to write.
+type counter struct {
+	http.ResponseWriter
+	put *atomic.Uint64
+}
+
+func (c counter) Write(p []byte) (int, error) {
+	c.put.Add(uint64(len(p)))
+	return c.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (c counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// place is a position in the sequence of DATA bytes that lies behind whatever a stream has finished writing. Without a
+// scheduler, it is behind what the other streams wait to write as well.
+func (c *h2conn) place() uint64 {
+	if let := c.let.Load(); let > 0 {
+		return let
+	}
+	return c.put.Load()
 }
 
 // delivered is how many DATA bytes of all streams the partner has acknowledged.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"strings"
@@ -20,6 +21,8 @@ import (
 )
 
 // h2Door is a door in TLS and a connection of HTTP/2 to it.
+//
+//nolint:staticcheck // deprecated for programs; here the connection is the point
 func h2Door(t *testing.T, handler http.Handler, change ...func(*Config)) (*door, *http2.ClientConn) {
 	t.Helper()
 	d, at := secureDoor(t, handler, change...)
@@ -371,5 +374,30 @@ func TestLongHeadOverH2IsRefused(t *testing.T) {
 	}
 	if got := d.dials(); len(got) > 0 {
 		t.Errorf("dialled %v", got)
+	}
+}
+
+// Where a stream's bytes lie is never said to be before where they do, asked or unasked the scheduler.
+func TestPlaceIsBehindWhatWasWritten(t *testing.T) {
+	for name, asked := range map[string]bool{"with a scheduler": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			c := &h2conn{}
+			w := counter{httptest.NewRecorder(), &c.put}
+			var frames dataFrames
+			for range 3 {
+				w.Write(make([]byte, 1000))
+				if asked {
+					c.let.Add(1000)
+				}
+				frame := append([]byte{0, 3, 232, byte(http2.FrameData), 0, 0, 0, 0, 1}, make([]byte, 1000)...)
+				for _, b := range frame { // cut anywhere
+					frames.pass([]byte{b})
+				}
+				frames.pass([]byte{0, 0, 1, byte(http2.FramePing), 0, 0, 0, 0, 0, 7})
+				if got := c.place(); got < frames.total || frames.total%1000 != 0 {
+					t.Errorf("place %d, with %d bytes of DATA written", got, frames.total)
+				}
+			}
+		})
 	}
 }

@@ -44,7 +44,7 @@ func (f *dataFrames) pass(p []byte) {
 // reached whatever other streams wait for.
 //
 // Schedulers of one's own are deprecated, and in net/http's own HTTP/2 they will not be asked. Then the count stays at
-// zero, and TestDeliveredOverH2 fails.
+// zero, and h2conn.place is further behind.
 type scheduler struct {
 	http2.WriteScheduler //nolint:staticcheck // see above
 	let                  *atomic.Uint64
@@ -52,7 +52,7 @@ type scheduler struct {
 
 // newScheduler shares a connection among its streams at random, a frame at a time.
 func newScheduler(let *atomic.Uint64) http2.WriteScheduler { //nolint:staticcheck // see above
-	return scheduler{http2.NewRandomWriteScheduler(), let}
+	return scheduler{http2.NewRandomWriteScheduler(), let} //nolint:staticcheck // see above
 }
 
 func (s scheduler) Pop() (http2.FrameWriteRequest, bool) { //nolint:staticcheck // see above

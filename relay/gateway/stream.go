@@ -98,7 +98,7 @@ func (s *stream) writeChunk(p []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.given += uint64(len(p))
-	s.marks.add(s.given, s.line.let.Load())
+	s.marks.add(s.given, s.line.place())
 	return nil
 }
 

@@ -162,5 +162,8 @@ func (p *punctual) Write(b []byte) (int, error) {
 	return p.ResponseWriter.Write(b)
 }
 
+// Flush is for responses that come in pieces, as events do.
+func (p *punctual) Flush() { http.NewResponseController(p.ResponseWriter).Flush() } //nolint:errcheck // as the next write will tell
+
 // Unwrap is for http.ResponseController.
 func (p *punctual) Unwrap() http.ResponseWriter { return p.ResponseWriter }

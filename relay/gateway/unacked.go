@@ -7,8 +7,8 @@ import "net"
 type (
 	// unacknowledger knows how many of the bytes written to it its partner has not acknowledged.
 	unacknowledger interface{ unacknowledged() int }
-	// departer knows whether anything will still be acknowledged.
-	departer interface{ gone() bool }
+	// leaver knows whether anything will still be acknowledged.
+	leaver interface{ gone() bool }
 	// mover knows how far the acknowledgements are, of everything that shares its socket.
 	mover interface{ acknowledged() uint64 }
 	// abandoner is one that cannot be cut without the others.
@@ -37,7 +37,7 @@ func Unacknowledged(client net.Conn) (bytes int, known bool) {
 func Gone(client net.Conn) bool {
 	for {
 		switch c := client.(type) {
-		case departer:
+		case leaver:
 			return c.gone()
 		case wrapper:
 			client = c.NetConn()
