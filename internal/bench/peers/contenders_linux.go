@@ -43,7 +43,8 @@ func (s *service) stop() {
 func contenders() []contender {
 	all := []contender{
 		{"direct", "direct", func(context.Context, *bench) (*service, error) { return &service{via: via{Kind: "direct"}}, nil }},
-		{"Sward", "quic", openSward},
+		{"Sward", "quic", openSward(false)},
+		{"Sward, UDP blocked (TCP)", "tls", openSward(true)},
 	}
 	for i, protocol := range []struct{ name, kind string }{{"hysteria2", "quic"}, {"tuic", "quic"}, {"trojan", "tls"}, {"anytls", "tls"}} {
 		all = append(all, contender{"sing-box " + protocol.name, protocol.kind, singBox(protocol.name, 9100+i)})
@@ -57,18 +58,21 @@ func contenders() []contender {
 	return append(all, given()...)
 }
 
-func openSward(ctx context.Context, b *bench) (*service, error) {
-	n, err := b.rig.StartNetwork(ctx, b.plan.programs())
-	if err != nil {
-		return nil, err
+// openSward is the built programs, with a tunnel over QUIC or, where UDP does not get through, over TCP.
+func openSward(tcp bool) func(context.Context, *bench) (*service, error) {
+	return func(ctx context.Context, b *bench) (*service, error) {
+		n, err := b.rig.StartNetwork(ctx, rig.Programs{Bin: b.plan.bin, TCP: tcp})
+		if err != nil {
+			return nil, err
+		}
+		if err := n.Age(ctx); err != nil {
+			n.Stop()
+			return nil, err
+		}
+		return &service{
+			via: via{Kind: "http", Addr: n.Door, Name: n.Partner, Key: n.Key}, programs: []*rig.Program{n.Relay, n.Edge}, close: n.Stop,
+		}, nil
 	}
-	if err := n.Age(ctx); err != nil {
-		n.Stop()
-		return nil, err
-	}
-	return &service{
-		via: via{Kind: "http", Addr: n.Door, Name: n.Partner, Key: n.Key}, programs: []*rig.Program{n.Relay, n.Edge}, close: n.Stop,
-	}, nil
 }
 
 // program finds a program, or says that it is not there.

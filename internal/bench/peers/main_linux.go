@@ -64,10 +64,6 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// programs are the built ones. The limits that protect one site and one account are open: the bench is one account on one
-// site of its own.
-func (p plan) programs() rig.Programs { return rig.Programs{Bin: p.bin} }
-
 func (p plan) run(ctx context.Context) error {
 	r, err := rig.New(rig.Config{})
 	if err != nil {

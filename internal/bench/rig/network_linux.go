@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Ports of the network's programs, all at Street.
+// Ports of the network's programs, all at the network's host in the street.
 const (
 	hubPort    = "7400"
 	apiPort    = "7401"
@@ -42,6 +42,7 @@ type Network struct {
 	rig     *Rig
 	sward   string
 	edge    string
+	host    string // of hub and relay
 	dir     string
 	edgeDir string
 }
@@ -49,6 +50,7 @@ type Network struct {
 // Programs says where the built programs are, and how they run.
 type Programs struct {
 	Bin                          string // directory that holds sward and sward-edge
+	TCP                          bool   // a network of its own, to which the home has no way by UDP
 	Certificate, CertificateKey  string // files for the doors in TLS and HTTP/3; without them there are none
 	RelayFile, HubFile, EdgeFile string // lines for the programs' files, beyond those that the rig needs
 }
@@ -77,9 +79,13 @@ func (r *Rig) StartNetwork(ctx context.Context, p Programs) (n *Network, err err
 		return nil, err
 	}
 	n = &Network{
-		rig: r, dir: dir, sward: filepath.Join(bin, "sward"), edge: filepath.Join(bin, "sward-edge"),
-		edgeDir: filepath.Join(dir, "edge"), Partner: partner, Door: net.JoinHostPort(Street, doorPort),
+		rig: r, host: Street, dir: dir, sward: filepath.Join(bin, "sward"), edge: filepath.Join(bin, "sward-edge"),
+		edgeDir: filepath.Join(dir, "edge"), Partner: partner,
 	}
+	if p.TCP {
+		n.host = second
+	}
+	n.Door = net.JoinHostPort(n.host, doorPort)
 	for _, program := range []string{n.sward, n.edge} {
 		if _, err := os.Stat(program); err != nil {
 			return nil, fmt.Errorf("%w: %s is not built: run make build", ErrMissing, filepath.Base(program))
@@ -102,7 +108,12 @@ func said(p *Program) string {
 }
 
 func (n *Network) start(ctx context.Context, p Programs) (err error) {
-	r, at := n.rig, func(port string) string { return net.JoinHostPort(Street, port) }
+	loopback := "127.0.0.1"
+	if p.TCP {
+		loopback = "127.0.0.2"
+	}
+	debug := func(port string) string { return net.JoinHostPort(loopback, port) }
+	r, at := n.rig, func(port string) string { return net.JoinHostPort(n.host, port) }
 	hubDir, relayDir := filepath.Join(n.dir, "hub"), filepath.Join(n.dir, "relay")
 	for dir, file := range map[string][2]string{hubDir: {"hub.yaml", limitlessHub + p.HubFile}, relayDir: {"relay.yaml", limitlessRelay + p.RelayFile}} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -119,7 +130,7 @@ func (n *Network) start(ctx context.Context, p Programs) (err error) {
 		return out
 	}
 	n.Hub, err = r.Street.Start(n.dir, "hub", n.sward, "hub", "--dir", hubDir, "--network", "rig", "--log", "warn",
-		"--internal", at(hubPort), "--api", at(apiPort), "--search", at(searchPort))
+		"--internal", at(hubPort), "--api", at(apiPort), "--search", at(searchPort), "--debug", debug("7403"))
 	if err != nil {
 		return err
 	}
@@ -143,7 +154,7 @@ func (n *Network) start(ctx context.Context, p Programs) (err error) {
 		return err
 	}
 	n.Relay, err = r.Street.Start(n.dir, "relay", append([]string{n.sward, "relay", "--dir", relayDir, "--network", "rig", "--log", "warn",
-		"--hub", at(hubPort), "--hub-id", hubID, "--tunnel", at(tunnelPort), "--proxy", n.Door}, p.relayFlags()...)...)
+		"--hub", at(hubPort), "--hub-id", hubID, "--tunnel", at(tunnelPort), "--proxy", n.Door, "--debug", debug("7483")}, p.relayFlags()...)...)
 	if err != nil {
 		return err
 	}
@@ -152,7 +163,7 @@ func (n *Network) start(ctx context.Context, p Programs) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := n.widen(p.EdgeFile); err != nil {
+	if err := n.widen("dashboard: " + debug("7411") + "\n" + p.EdgeFile); err != nil {
 		return err
 	}
 	if n.Edge, err = n.startEdge(); err != nil {

@@ -17,6 +17,7 @@ import "errors"
 // Addresses of the rig. Street and site look public; the home's are a home's.
 const (
 	Street = "44.128.0.10" // hub, relay, entries and clients
+	second = "44.128.0.11" // hub and relay of a second network, towards which nothing goes by UDP
 	Site   = "44.128.1.20" // web site and resolver
 	Home   = "192.168.11.2"
 	Door   = "192.168.11.1" // the street's end of the home line

@@ -83,8 +83,10 @@ func (r *Rig) join(c Config) error {
 	}
 	return errors.Join(
 		r.Street.IP("addr", "add", Street+"/32", "dev", "lo"),
+		r.Street.IP("addr", "add", second+"/32", "dev", "lo"),
 		r.Site.IP("addr", "add", Site+"/32", "dev", "lo"),
-		r.Home.IP("route", "add", Street+"/32", "via", Door, "src", Home),
+		r.Home.IP("route", "add", "44.128.0.0/24", "via", Door, "src", Home),
+		r.Home.IP("rule", "add", "to", second, "ipproto", "udp", "prohibit"),
 		r.Home.IP("route", "add", Site+"/32", "via", siteToHome),
 		// The direct road, without any program between, goes through the home as a router.
 		r.Street.IP("route", "add", Site+"/32", "via", Home, "src", Street),

@@ -101,13 +101,14 @@ func (p plan) run(ctx context.Context) error {
 
 // roads in the order of the table, those that were asked for.
 func (p plan) roads() []road {
-	programs := rig.Programs{Bin: p.bin}
 	all := []road{
-		sward("Sward", programs),
+		sward("Sward", rig.Programs{Bin: p.bin}),
+		sward("Sward, UDP blocked (TCP)", rig.Programs{Bin: p.bin, TCP: true}),
 		upstreamQUIC(),
 		kernelTCP("cubic"),
 		kernelTCP("bbr"),
-		singBox(p.singBox),
+		singBox("sing-box hysteria2", p.singBox, 0),
+		singBox(fmt.Sprintf("sing-box hysteria2, told %d Mbit/s", p.rate/1e6), p.singBox, p.rate/1e6),
 	}
 	return keep(p.rows, all)
 }

@@ -163,9 +163,10 @@ func (c *streamConn) Close() error {
 	return nil
 }
 
-// singBox is sing-box with hysteria2 between an entry in the street and an exit in the home.
-func singBox(binary string) road {
-	return road{"sing-box hysteria2", func(ctx context.Context, r *rig.Rig, _ http.Handler) (*lane, error) {
+// singBox is sing-box with hysteria2 between an entry in the street and an exit in the home. Told a rate, in Mbit/s, it
+// sends at that whatever is lost, and nobody else on the line has a say; told none (0), it uses its BBR.
+func singBox(name, binary string, told int64) road {
+	return road{name, func(ctx context.Context, r *rig.Rig, _ http.Handler) (*lane, error) {
 		program, err := exec.LookPath(binary)
 		if err != nil {
 			return nil, fmt.Errorf("%w: no sing-box: make bench-tools installs it, or give --sing-box", rig.ErrMissing)
@@ -178,6 +179,10 @@ func singBox(binary string) road {
 			return nil, err
 		}
 		entry, exit := rig.SingBox("hysteria2", hy2Port, inPort, certificate, key)
+		if told > 0 {
+			out := entry["outbounds"].([]map[string]any)[0]
+			out["up_mbps"], out["down_mbps"] = told, told
+		}
 		dial := func(ctx context.Context) (net.Conn, error) {
 			c, err := r.Street.Dial(ctx, net.JoinHostPort(rig.Street, inPort), net.Dialer{Timeout: 5 * time.Second, Control: rig.Congestion("cubic")})
 			if err != nil {
