@@ -35,7 +35,7 @@ var imports = map[string][]string{
 	"relay":   {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	// Layer 3 joins rooms that do not know each other.
 	"internal/hub":           {"accounting", "crawler", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},
-	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},
+	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
 	"internal/bench/wan":     {"internal/bench/rig"},
 	"internal/bench/clients": {"internal/bench/rig"},

@@ -224,7 +224,7 @@ func benchTable(tb testing.TB) *table {
 	for n := range 10000 {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{44, byte(n >> 8), byte(n), 1}), 1).String()
 		e, _ := enterAt(tb, edges, n, from)
-		e.facts.Limit, e.facts.Streams = 20, n%10
+		e.facts.Limit, e.facts.Streams = 20, n/10%10
 		e.facts.score.count(n%siteClasses, outcome{wire.OK, time.Second}, time.Second, time.Now())
 	}
 	return edges

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -145,7 +146,7 @@ func TestHardSessionNeverLeavesFromAnotherEdge(t *testing.T) {
 		if wire.CodeOf(err) != want || err == nil && got != id {
 			t.Errorf("%s: got %v, %v, want %s", step, got, err, want)
 		}
-		coded, _ := err.(*wire.Error)
+		coded, _ := errors.AsType[*wire.Error](err)
 		return coded
 	}
 	e.setStatus(wire.Status{Flags: wire.StatusPaused, Apps: e.apps})

@@ -209,7 +209,7 @@ var networks = map[uint32]Class{
 	8452:  Residential, // TE-AS
 	8551:  Residential, // Bezeq International Ltd.
 	8708:  Residential, // DIGI ROMANIA S.A.
-	8881:  Residential, // 1&1 Versatel GmbH
+	8881:  Residential, // 1&1 GmbH
 	9050:  Residential, // Orange Romania S.A.
 	9121:  Residential, // Turk Telekomunikasyon Anonim Sirketi
 	9141:  Residential, // P4 Sp. z o.o.
@@ -230,7 +230,7 @@ var networks = map[uint32]Class{
 	11426: Residential, // Charter Communications Inc
 	11427: Residential, // Charter Communications Inc
 	11492: Residential, // CABLE ONE, INC.
-	11830: Residential, // Instituto Costarricense de Electricidad y Telecom.
+	11830: Residential, // ICE (Costa Rica)
 	12271: Residential, // Charter Communications Inc
 	12322: Residential, // Free SAS
 	12353: Residential, // Vodafone Portugal - Communicacoes Pessoais S.A.
