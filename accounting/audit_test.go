@@ -33,6 +33,7 @@ func busyTown(t testing.TB) *town {
 	forked.Time++
 	s.settle(s.sign(forked))
 	n.must(n.book.Suspend(ctx, n.relay.ID(), ""))
+	n.must(n.book.SetLimits(ctx, n.owner, Limits{Rate: 50, Day: gib}))
 	other := n.session(n.newKey())
 	second := n.grant(gib / 8)
 	other.settle(other.receipt(Tally{Grant: second.ID, Down: 77777, Streams: 1}))
@@ -241,6 +242,7 @@ func TestAuditFindsAForgedBook(t *testing.T) {
 		{"a posting is dropped", query("DELETE FROM posting WHERE rowid = 3"), ledgerFile, "posting of transaction"},
 		{"a posting is added", query("INSERT INTO posting VALUES (999, 'network:fee', 0, 0)"), ledgerFile, "postings that no record has caused"},
 		{"a suspension is lifted", query("UPDATE edge SET suspended = ''"), ledgerFile, "table edge: row"},
+		{"a limit is lifted", query("UPDATE limits SET day = 0"), ledgerFile, "table limits: row"},
 		{"a row is dropped", query("DELETE FROM grants"), ledgerFile, "table grants: row"},
 		{"a row is added", query("INSERT INTO relay SELECT 'x', proxy, tunnel, region, admitted, suspended FROM relay"), ledgerFile, "row x should not be there"},
 		{"a day of usage is changed", query("UPDATE usage SET up = up - 1"), ledgerFile, "table usage: row"},

@@ -134,3 +134,25 @@ func TestBillIsTheLedgersOverTheDaysThatWereAskedFor(t *testing.T) {
 		t.Errorf("billed %+v before the first day, want nothing", before.Billed)
 	}
 }
+
+// Whatever a question says, it is refused with a code or it names days and fields that exist.
+func FuzzUsageQuery(f *testing.F) {
+	f.Add("2026-11-01", "2026-11-22", "day")
+	f.Add("", "", "")
+	f.Add("22.11.2026", "-1", "host\x00")
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, from, to, by string) {
+		q := UsageQuery{From: from, To: to, By: strings.Split(by, ",")}
+		if err := q.fill(now); err != nil {
+			if wire.CodeOf(err) != wire.BadRequest || len(err.Error()) > 200 {
+				t.Errorf("%q %q %q: got %v, want a short bad_request", from, to, by, err)
+			}
+			return
+		}
+		first, err1 := time.Parse(time.DateOnly, q.From)
+		last, err2 := time.Parse(time.DateOnly, q.To)
+		if err1 != nil || err2 != nil || last.Before(first) || len(q.By) == 0 || len(q.By) > 3 {
+			t.Errorf("%q %q %q became %+v", from, to, by, q)
+		}
+	})
+}

@@ -114,3 +114,33 @@ func TestGrantsOfAKilledProcessGoBackWhenEdgesHaveSettled(t *testing.T) {
 		t.Errorf("on the list are %v, want the one in use", left)
 	}
 }
+
+// Whatever a crash has left in the file, it is read as grants, and written anew it is the same ones.
+func FuzzHeld(f *testing.F) {
+	f.Add([]byte("+00000000000000000000000000000001\n-00000000000000000000000000000001\n+0"))
+	f.Add([]byte("+0000000000000000000000000000000Z\n\n+"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(t.TempDir(), heldFile)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		first, err := openHeld(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.close()
+		again, err := openHeld(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.close()
+		if got, want := len(again.all()), len(first.all()); got != want {
+			t.Errorf("%d grants the second time, %d the first", got, want)
+		}
+		for _, id := range first.all() {
+			if !again.ids[id] {
+				t.Errorf("grant %s is lost", id)
+			}
+		}
+	})
+}

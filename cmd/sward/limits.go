@@ -84,7 +84,7 @@ midnight UTC. Relays hear of new limits with the account's next grant, within te
 func limitsLine(l accounting.Limits, today uint64) string {
 	line := fmt.Sprintf("%d requests/s (burst %d), %d connections, each relay", l.Rate, l.Burst, l.Streams)
 	if l.Day > 0 {
-		return line + fmt.Sprintf("; %s of %s used today", size(today), size(l.Day))
+		return line + fmt.Sprintf("; %s of %s used today", size(today), policy.Size(l.Day))
 	}
 	return line + "; no daily volume"
 }
