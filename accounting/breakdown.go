@@ -20,8 +20,8 @@ const (
 	MaxUsageRows = 800
 	// usageMemory is how long days are kept: a year, and a month to look at it.
 	usageMemory = 400
-	// usageSkew is how many days a relay's day may be from the hub's: reports are late when the hub was away.
-	usageSkew = 3
+	// usageSkew is how many days late a report may be: the hub was away, and what was used before is still waiting.
+	usageSkew = 31
 	maxClass  = 32 // bytes of a class's name
 )
 

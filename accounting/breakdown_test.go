@@ -81,7 +81,7 @@ func TestReportsAreReadStrictly(t *testing.T) {
 	for name, report := range map[string]UsageReport{
 		"no number":         {Rows: []UsageRow{good}},
 		"too many rows":     {Seq: 1, Rows: make([]UsageRow, MaxUsageRows+1)},
-		"a day long ago":    bad(func(r *UsageRow) { r.Day = "2026-08-01" }),
+		"a day long ago":    bad(func(r *UsageRow) { r.Day = "2026-07-31" }),
 		"a day to come":     bad(func(r *UsageRow) { r.Day = "2026-09-09" }),
 		"no day":            bad(func(r *UsageRow) { r.Day = "" }),
 		"a long country":    bad(func(r *UsageRow) { r.Country = "deu" }),
