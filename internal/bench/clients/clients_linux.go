@@ -73,6 +73,7 @@ func (l *lab) clients() []client {
 		l.undici("Node undici, https proxy", secure),
 		l.h2(secure),
 		l.chromium("Chromium, https proxy (h2)", secure),
+		l.h3(),
 	)
 	return all
 }
