@@ -175,6 +175,21 @@ func TestTargetHasSoManyConnectionsAtOnce(t *testing.T) {
 	}
 }
 
+func TestLargeSiteHasARateOfItsOwn(t *testing.T) {
+	r, _, _ := limitRelay(t, LimitsConfig{TargetRates: map[string]float64{"large.example": 500, "none.example": -1}}, accounting.Terms{})
+	for host, want := range map[string]int{"www.large.example": 1000, "small.example": defaultTargetBurst, "none.example": 5000} {
+		served := 0
+		for range 5000 {
+			if _, err := r.enterTarget(targetOf(t, host+":443")); err == nil {
+				served++
+			}
+		}
+		if served != want {
+			t.Errorf("%s got %d connections at once, want %d", host, served, want)
+		}
+	}
+}
+
 func TestSiteIsWhatBearsTheLoad(t *testing.T) {
 	for hostport, want := range map[string]string{
 		"a.b.example.com:443": "example.com", "example.co.uk:80": "example.co.uk", "x.example.co.uk:80": "example.co.uk",

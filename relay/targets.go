@@ -61,7 +61,7 @@ func (t *targets) enter(site string, relays int, now time.Time) (leave func(), e
 	defer t.mu.Unlock()
 	s := t.find(site, max(relays, 1), now)
 	s.used = now
-	if most := t.cfg.TargetStreams; most >= 0 && s.streams >= max(most/s.relays, 1) {
+	if most := t.streams(site); most >= 0 && s.streams >= max(most/s.relays, 1) {
 		return nil, wire.Errorf(wire.TargetLimit, "the network has as many connections open to this site as it may")
 	}
 	if wait := take(s.rate, now); wait > 0 {
@@ -98,6 +98,14 @@ func (t *targets) find(site string, relays int, now time.Time) *targetState {
 		s.rate.SetBurstAt(now, burst)
 	}
 	return s
+}
+
+// streams is how many connections a site stands. One with a rate of its own stands four seconds of it, as the defaults do.
+func (t *targets) streams(site string) int {
+	if own, ok := t.cfg.TargetRates[site]; ok {
+		return int(4 * own)
+	}
+	return t.cfg.TargetStreams
 }
 
 // share is this relay's part of what a site stands. A site with a rate of its own stands a burst of two seconds of it.
