@@ -141,12 +141,15 @@ func (r *Relay) openFor(ctx context.Context, q request, w Want) (*conn, error) {
 		e, err := r.stays.pick(r.edges, &w, q.stay, aside)
 		if err != nil {
 			r.metrics.picked(err)
-			if last != nil {
+			if last != nil && wire.CodeOf(err) != wire.SessionGone {
 				return nil, last
 			}
 			return nil, err
 		}
 		r.metrics.picked(nil)
+		if last != nil {
+			r.metrics.retried(wire.CodeOf(last))
+		}
 		if err := r.suspicious(q.account, e, q.target); err != nil {
 			e.release()
 			return nil, err
@@ -192,7 +195,6 @@ func (r *Relay) openFor(ctx context.Context, q request, w Want) (*conn, error) {
 			r.stays.failed(q.stay, e)
 			tries++
 		}
-		r.metrics.retried(code)
 		if r.edges.has(e) { // and has no newer session that would take it
 			w.Avoid = append(w.Avoid, e.id)
 		}
