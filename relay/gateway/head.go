@@ -61,7 +61,7 @@ func checkHead(head []byte) (int64, *wire.Error) {
 	}
 	length, err := f.bodyLength(connect, oldest)
 	if err == nil && f.upgrade && !connect {
-		return 0, wire.Errorf(wire.UpgradeDenied, "WebSocket and HTTP/2 need CONNECT; without Upgrade the request is carried")
+		return 0, wire.Errorf(wire.UpgradeDenied, "another protocol needs CONNECT; without Upgrade the request is carried")
 	}
 	return length, err
 }
@@ -155,8 +155,10 @@ func parseFields(section string) (fields, *wire.Error) {
 			if !strings.EqualFold(value, "100-continue") { // RFC 9110 §10.1.1 knows no other
 				return f, wire.Errorf(wire.BadRequest, "an expectation is 100-continue")
 			}
-		case "upgrade": // RFC 9110 §7.8 lets us pass over it, but who waits for the answer would not know
-			f.upgrade = true
+		case "upgrade":
+			// RFC 9110 §7.8 lets us pass over an offer. One of HTTP/2 (curl --http2 makes it) is then answered in HTTP/1.1,
+			// which is as good; who asks for WebSocket would wait for ever.
+			f.upgrade = f.upgrade || !strings.EqualFold(value, "h2c")
 		}
 	}
 	return f, nil

@@ -284,7 +284,6 @@ func TestPipelinedBehindRefusedConnectIsNoRequest(t *testing.T) {
 // C22: a plain request cannot become something else. Through CONNECT it can.
 func TestUpgradeNeedsConnect(t *testing.T) {
 	for name, fields := range map[string]string{
-		"C22 h2c":                  "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
 		"C22 WebSocket":            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
 		"C22 in another case":      "connection: upgrade\r\nuPGRADE: WebSocket\r\n",
 		"C22 without Connection":   "Upgrade: websocket\r\n",
@@ -305,6 +304,15 @@ func TestUpgradeNeedsConnect(t *testing.T) {
 			}
 		})
 	}
+	// C22: an offer of h2c is passed over, and the target does not see it.
+	plain := openDoor(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header["Upgrade"], r.Header["Http2-Settings"])
+	}))
+	_, answer := plain.raw(t, "GET http://"+site+"/ HTTP/1.1\r\n"+host+"\r\n"+basic+"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+	if resp, body := response(t, answer, "GET"); resp.StatusCode != 200 || body != "[] []" {
+		t.Errorf("an offer of h2c: got %d, the target saw %s, want 200 and none of it", resp.StatusCode, body)
+	}
+
 	d := openDoor(t, answerRaw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nframes"))
 	_, r := d.raw(t, "CONNECT "+site+":80 HTTP/1.1\r\n"+host+":80\r\n"+basic+"\r\nGET / HTTP/1.1\r\n"+host+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	if resp, err := http.ReadResponse(r, &http.Request{Method: "CONNECT"}); err != nil || resp.StatusCode != 200 {
