@@ -26,6 +26,8 @@ const (
 	unverified = 100
 	// maxUniStreams is how many one-way streams a client may open: HTTP/3 has three.
 	maxUniStreams = 8
+	// restPoll is how often a connection that is to be closed is looked at.
+	restPoll = 20 * time.Millisecond
 	// maxHeadH3 is more than the head of an answer to CONNECT can take on the wire, in bytes. So much of a tunnel that
 	// was cut is not charged, because where its head ended is known only when it came to its end.
 	maxHeadH3 = 2 << 10
@@ -106,10 +108,25 @@ func (g *Gateway) serveQUIC(stopping, lasting context.Context, conn *quic.Conn) 
 	defer context.AfterFunc(stopping, func() {
 		go server.Shutdown(lasting) //nolint:errcheck // GOAWAY; it returns with the connection's end
 		c.streams.leave()
+		c.rest()
 		bye()
 	})()
 	server.ServeQUICConn(conn) //nolint:errcheck // however it ends
 	c.streams.leave()
+}
+
+// rest waits until what the last streams were given has arrived: a connection that is closed drops it.
+func (c *h3conn) rest() {
+	for quiet := 0; quiet < 2 && c.Context().Err() == nil && c.ctx.Err() == nil; {
+		if quiet++; !c.acks.quiet() {
+			quiet = 0
+		}
+		select {
+		case <-time.After(restPoll): // in which what waits to be sent is
+		case <-c.Context().Done():
+		case <-c.ctx.Done():
+		}
+	}
 }
 
 // h3Stream is a request over HTTP/3. A tunnel takes the stream from the server; a plain request leaves it there.

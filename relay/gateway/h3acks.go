@@ -78,12 +78,13 @@ func (a *acks) RecordEvent(event qlogwriter.Event) {
 func (a *acks) sentOne(number int64, frames []qlog.Frame) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	packet := sentPacket{number: number}
+	packet, some := sentPacket{number: number}, false
 	for _, f := range frames {
 		frame, ok := f.Frame.(*qlog.StreamFrame)
 		if !ok {
 			continue
 		}
+		some = true
 		s := a.streams[frame.StreamID]
 		if s == nil {
 			continue // one-way, or over
@@ -93,7 +94,7 @@ func (a *acks) sentOne(number int64, frames []qlog.Frame) {
 		}
 		packet.pieces = append(packet.pieces, piece{s, frame.Offset, frame.Offset + frame.Length})
 	}
-	if packet.pieces != nil {
+	if some {
 		a.sent = append(a.sent, packet)
 	}
 }
@@ -174,6 +175,13 @@ func (a *acks) of(id quic.StreamID) (prefix, end int64) {
 		return s.prefix, s.end
 	}
 	return 0, 0
+}
+
+// quiet reports whether nothing of any stream is under way.
+func (a *acks) quiet() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.sent) == 0
 }
 
 // moved counts what is acknowledged, of all streams.
