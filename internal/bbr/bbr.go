@@ -107,14 +107,18 @@ func New(cfg Config) *Control {
 // Any goroutine may ask.
 func (c *Control) InFlight() int64 { return c.inFlight.Load() }
 
-// SetRTTStatsProvider is called once, when the controller is installed: the handshake has measured the path by then.
+// SetRTTStatsProvider is called once, when the controller is installed: the handshake may have measured the path by then.
 func (c *Control) SetRTTStatsProvider(p congestion.RTTStatsProvider) {
 	c.stats = p
-	if rtt := p.MinRTT(); rtt > 0 {
-		c.base.begin(rtt, monotime.Now())
+	if measured(p) {
+		c.base.begin(p.MinRTT(), monotime.Now())
 	}
 	c.pace()
 }
+
+// measured reports whether quic-go has timed the path: until then its answers are a default of 100 ms, with which a longer
+// path would look like a queue. A first measurement sets the deviation, too.
+func measured(p congestion.RTTStatsProvider) bool { return p != nil && p.MeanDeviation() > 0 }
 
 // CanSend reports whether the window has room.
 func (c *Control) CanSend(inFlight congestion.ByteCount) bool {
@@ -214,7 +218,7 @@ func (c *Control) OnCongestionEventEx(prior congestion.ByteCount, now monotime.T
 
 // withoutAckDelay takes the peer's own waiting out of a round trip, as quic-go has measured it (RFC 9002 §5.3).
 func (c *Control) withoutAckDelay(rtt time.Duration) time.Duration {
-	if c.stats == nil {
+	if !measured(c.stats) {
 		return rtt
 	}
 	if latest := c.stats.LatestRTT(); latest > 0 && latest < rtt && rtt-latest <= c.stats.MaxAckDelay() {

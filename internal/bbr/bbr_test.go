@@ -124,3 +124,31 @@ func TestUnknownPacketsAreHarmless(t *testing.T) {
 		t.Error("nothing may be sent any more")
 	}
 }
+
+// untimed is a path that quic-go has not measured: it says 100 ms.
+type untimed struct{ deviation time.Duration }
+
+func (untimed) MinRTT() time.Duration          { return 100 * ms }
+func (untimed) LatestRTT() time.Duration       { return 100 * ms }
+func (untimed) SmoothedRTT() time.Duration     { return 100 * ms }
+func (u untimed) MeanDeviation() time.Duration { return u.deviation }
+func (untimed) MaxAckDelay() time.Duration     { return 25 * ms }
+func (untimed) PTO(bool) time.Duration         { return 200 * ms }
+func (untimed) UpdateRTT(_, _ time.Duration)   {}
+func (untimed) SetMaxAckDelay(time.Duration)   {}
+func (untimed) SetInitialRTT(time.Duration)    {}
+
+func TestADefaultIsNoMeasurement(t *testing.T) {
+	c := control(0)
+	c.SetRTTStatsProvider(untimed{})
+	if c.base.rtt != 0 {
+		t.Errorf("a path that nobody timed has a round trip of %v", c.base.rtt)
+	}
+	if got := c.withoutAckDelay(120 * ms); got != 120*ms {
+		t.Errorf("a round trip of 120 ms is taken for %v", got)
+	}
+	c.SetRTTStatsProvider(untimed{deviation: 50 * ms})
+	if c.base.rtt != 100*ms || c.withoutAckDelay(120*ms) != 100*ms {
+		t.Errorf("timed, the path has %v, and 120 ms are %v; want 100 ms", c.base.rtt, c.withoutAckDelay(120*ms))
+	}
+}

@@ -79,9 +79,7 @@ func (y *yield) endRound(c *Control, r *round, v verdict) {
 			y.best, y.poor = r.delivered, 0 // an eighth of what it was is more than the line has
 		}
 		y.held, y.queued = max(min(rate, r.delivered), y.floor()), true
-	case v.overloaded && !r.marked && rate < cutEnough*c.max.rate() && y.most <= c.leastFlight():
-		y.usual = max(y.usual, v.loss)
-		y.held, y.most = 0, 0
+	case v.overloaded && y.usual >= v.loss: // just learned
 	case v.overloaded:
 		// Never below what arrived, nor below the draft's share of the filter's rate in one probe's time.
 		y.held = max(min(rate, max(r.delivered, cutShare*rate)), cutShare*c.max.rate())
@@ -91,7 +89,12 @@ func (y *yield) endRound(c *Control, r *round, v verdict) {
 // overflow bounds what is in flight when that was too much for some buffer on the way: a short queue in a router, or that
 // of a receiver who does not keep up (inflight_longterm of the draft). Probes lift the bound.
 func (y *yield) overflow(c *Control, r *round, v verdict) {
+	slow := r.appLimited || c.rate() < cutEnough*c.max.rate()
 	switch {
+	case v.overloaded && !r.marked && slow && y.most > 0 && r.inFlight <= c.leastFlight():
+		// Neither the rate nor what is in flight is what fills a queue here: this is how the path is.
+		y.usual = max(y.usual, v.loss)
+		y.held, y.most = 0, 0
 	case v.overloaded:
 		y.most = max(int64(cutShare*float64(r.inFlight)), c.leastFlight())
 	case y.most > 0 && c.phase.name == up:
