@@ -59,8 +59,8 @@ func TestBreakdownOfUseAddsUpToTheBill(t *testing.T) {
 		var answer accounting.UsageAnswer
 		var sum accounting.UsageCounts
 		for deadline := time.Now().Add(settleWait); ; time.Sleep(200 * time.Millisecond) { // the relays report every ten seconds
-			status := 0
-			if status, answer, _ = askUsage(ctx, t, n, p.Key, "?by=class,country"); status != http.StatusOK {
+			status, now, _ := askUsage(ctx, t, n, p.Key, "?by=class,country")
+			if answer = now; status != http.StatusOK {
 				t.Fatalf("status %d, want 200", status)
 			}
 			sum = accounting.UsageCounts{}
