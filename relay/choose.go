@@ -74,24 +74,17 @@ func (t *table) choose(w *Want, now time.Time) *edge {
 	}
 }
 
-// nobody says why there is nobody for w: no edge is where it asks for, or those that are cannot take it now. The shelves
-// answer most questions at once; only a place made of parts that exist needs a look at every edge.
+// nobody says why there is nobody for w: no edge is where it asks for, or those that are cannot take it now.
 func (t *table) nobody(w *Want) error {
-	elsewhere := wire.Errorf(wire.NoMatch, "no connected edge is where the request asks for")
-	missing := false
-	w.Where.parts(0, func(s shelf) { missing = missing || t.here[s] == 0 })
-	if missing {
-		return elsewhere
-	}
-	if w.Where.anywhere() || !w.Edge.IsZero() {
+	if !w.Edge.IsZero() || w.Where.anywhere() {
 		return wire.Errorf(wire.NoEdge, "no connected edge can take this now")
 	}
-	for _, e := range t.edges {
-		if w.Where.holds(e.facts.Place) {
+	for _, c := range t.here.pool(0, w.Where) {
+		if w.Where.holds(c.Place) {
 			return wire.Errorf(wire.NoEdge, "no edge that is there can take this now")
 		}
 	}
-	return elsewhere
+	return wire.Errorf(wire.NoMatch, "no connected edge is where the request asks for")
 }
 
 // The states of an edge that somebody asks for by its identity.

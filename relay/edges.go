@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -115,8 +114,8 @@ type table struct {
 	coming    map[identity.ID]*edge // announced, without a channel yet
 	parting   map[identity.ID]*edge // replaced in good order; its streams run on
 	suspended map[identity.ID]bool  // by the hub; outlives sessions
-	index     index
-	here      map[shelf]int // connected edges by place, whatever they offer
+	index     index                 // of edges that take streams; a paused, full or silent one is off it until that changes
+	here      index                 // of all
 	prefixes  map[netip.Prefix]*int
 	networks  map[uint32]*int
 	policies  map[[32]byte]uint32
@@ -130,7 +129,9 @@ func newTable() *table {
 	return &table{
 		place: func(identity.ID, netip.Addr) geo.Place { return geo.Place{Class: geo.Unknown} }, now: time.Now,
 		edges: map[identity.ID]*edge{}, coming: map[identity.ID]*edge{}, parting: map[identity.ID]*edge{},
-		index: index{}, here: map[shelf]int{}, prefixes: map[netip.Prefix]*int{}, networks: map[uint32]*int{},
+		index:    newIndex(func(c *Candidate) *listing { return &c.offered }),
+		here:     newIndex(func(c *Candidate) *listing { return &c.here }),
+		prefixes: map[netip.Prefix]*int{}, networks: map[uint32]*int{},
 		policies: map[[32]byte]uint32{}, refusals: refusals{}, recents: map[tag]*recent{},
 		rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // spreading load needs no secrecy
 	}
@@ -138,7 +139,7 @@ func newTable() *table {
 
 // add lets e in. What is in its way is closed once the lock is free.
 func (t *table) add(e *edge) error {
-	from := addressOf(e.session)
+	from := addressOf(e)
 	place, prefix := t.place(e.id, from), prefixOf(from)
 	e.table = t
 
@@ -218,9 +219,7 @@ func (t *table) enter(e *edge) {
 	t.edges[e.id] = e
 	c := &e.facts
 	c.Ready, c.Suspended = c.Ready || e.channel() != nil, t.suspended[e.id]
-	for _, s := range shelvesOf(c.Place) {
-		t.here[s]++
-	}
+	t.here.put(c, 0)
 	c.neighbour, c.fellow = nil, nil
 	if c.Prefix.IsValid() {
 		c.neighbour = counter(t.prefixes, c.Prefix)
@@ -234,11 +233,7 @@ func (t *table) enter(e *edge) {
 func (t *table) leave(e *edge) {
 	c := &e.facts
 	t.index.take(c)
-	for _, s := range shelvesOf(c.Place) {
-		if t.here[s]--; t.here[s] == 0 {
-			delete(t.here, s)
-		}
-	}
+	t.here.take(c)
 	if c.neighbour != nil {
 		uncount(t.prefixes, c.Prefix)
 	}
@@ -266,14 +261,24 @@ func uncount[K comparable](all map[K]*int, k K) {
 	}
 }
 
+// appsOf lists what apps holds.
+func appsOf(apps wire.Apps) (all []wire.App) {
+	for _, app := range []wire.App{wire.AppProxy, wire.AppCrawl} {
+		if apps.Has(app) {
+			all = append(all, app)
+		}
+	}
+	return all
+}
+
 // relist puts e on the index or takes it off, by what it offers now.
 func (t *table) relist(e *edge) {
 	c := &e.facts
-	listed := len(c.shelves) > 0
+	listed := len(c.offered.shelves) > 0
 	if offers := t.edges[e.id] == e && c.offers(); offers == listed {
 		return
 	} else if offers {
-		t.index.put(c)
+		t.index.put(c, appsOf(c.Apps)...)
 	} else {
 		t.index.take(c)
 	}
@@ -357,5 +362,9 @@ func (t *table) all() []*edge {
 func (t *table) counts() map[shelf]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.here)
+	counts := make(map[shelf]int, len(t.here.shelves))
+	for s, list := range t.here.shelves {
+		counts[s] = len(list)
+	}
+	return counts
 }

@@ -198,14 +198,14 @@ func TestIndexFollowsEveryChange(t *testing.T) {
 				want++
 			}
 		}
-		if got := len(edges.index[shelf{app: wire.AppProxy, kind: everywhere}]); got != want {
+		if got := len(edges.index.shelves[shelf{app: wire.AppProxy, kind: everywhere}]); got != want {
 			t.Fatalf("step %d: %d edges are listed, want %d", step, got, want)
 		}
-		for s, list := range edges.index {
+		for s, list := range edges.index.shelves {
 			for i, c := range list {
 				found := false
-				for j := range c.shelves {
-					found = found || c.shelves[j] == s && c.spots[j] == i
+				for j := range c.offered.shelves {
+					found = found || c.offered.shelves[j] == s && c.offered.spots[j] == i
 				}
 				if !found || !c.offers() {
 					t.Fatalf("step %d: shelf %v holds at %d an edge that does not know it, or offers nothing", step, s, i)
@@ -249,9 +249,9 @@ func TestIndexFollowsEveryChange(t *testing.T) {
 		edges.drop(e)
 	}
 	check()
-	if len(edges.index)+len(edges.here)+len(edges.prefixes)+len(edges.networks) != 0 {
+	if len(edges.index.shelves)+len(edges.here.shelves)+len(edges.prefixes)+len(edges.networks) != 0 {
 		t.Errorf("an empty table keeps %d shelves, %d places, %d prefixes, %d networks",
-			len(edges.index), len(edges.here), len(edges.prefixes), len(edges.networks))
+			len(edges.index.shelves), len(edges.here.shelves), len(edges.prefixes), len(edges.networks))
 	}
 }
 
@@ -265,12 +265,22 @@ func TestAddressOfAnEdgeIsThatOfItsTunnel(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", from, got, want)
 		}
 	}
-	browser := &edge{id: idOf(1), session: refusingSession{}} // a line that does not know where its peer is
-	edges := newTable()
-	if err := edges.add(browser); err != nil {
-		t.Fatal(err)
-	}
-	if c := browser.candidate(); c.Prefix.IsValid() || c.Place.Country != "" {
-		t.Errorf("an edge without an address is at %v", c.Place)
+	for name, e := range map[string]*edge{
+		"browser behind the operator's proxy":   {id: idOf(1), session: &quietSession{from: "44.128.7.9:443"}, class: classExtension},
+		"line that does not know its other end": {id: idOf(1), session: refusingSession{}},
+	} {
+		edges := newTable()
+		edges.place = func(_ identity.ID, addr netip.Addr) geo.Place {
+			if addr.IsValid() {
+				return geo.Place{Country: "de"}
+			}
+			return geo.Place{Class: geo.Unknown}
+		}
+		if err := edges.add(e); err != nil {
+			t.Fatal(err)
+		}
+		if c := e.candidate(); c.Prefix.IsValid() || c.Place.Country != "" {
+			t.Errorf("%s: is in %q, %s", name, c.Place.Country, c.Prefix)
+		}
 	}
 }

@@ -1,13 +1,15 @@
 package relay
 
 import (
+	"slices"
+
 	"sward/internal/geo"
 	"sward/internal/wire"
 )
 
 // shelf is one way to ask for edges: all that serve an app, or those of one country, region, city, network or class.
 type shelf struct {
-	app  wire.App // 0: counts edges whatever they serve
+	app  wire.App // 0: whatever they serve
 	kind byte
 	name string
 	asn  uint32
@@ -23,9 +25,20 @@ const (
 	byClass
 )
 
-// index holds the edges that take streams, by every way to ask for them, so that a choice looks at none that is elsewhere.
-// It holds those alone that offer anything: an edge that is paused, full or out of room is taken off until that changes.
-type index map[shelf][]*Candidate
+// index holds edges by every way to ask for them, so that a question looks at none that is elsewhere. A table has two: of
+// the edges that take streams, from which one is chosen, and of all that are connected.
+type index struct {
+	shelves map[shelf][]*Candidate
+	listing func(*Candidate) *listing // of an edge on this index
+}
+
+// listing is where an edge stands on an index.
+type listing struct {
+	shelves []shelf
+	spots   []int
+}
+
+func newIndex(of func(*Candidate) *listing) index { return index{map[shelf][]*Candidate{}, of} }
 
 // shelvesOf are the shelves of a place, without an app.
 func shelvesOf(p geo.Place) []shelf {
@@ -75,48 +88,42 @@ func (w Where) parts(app wire.App, do func(shelf)) {
 
 // pool is the shortest list on which every edge for w stands.
 func (x index) pool(app wire.App, w Where) []*Candidate {
-	shortest := x[shelf{app: app, kind: everywhere}]
+	shortest := x.shelves[shelf{app: app, kind: everywhere}]
 	w.parts(app, func(s shelf) {
-		if list := x[s]; len(list) < len(shortest) {
+		if list := x.shelves[s]; len(list) < len(shortest) {
 			shortest = list
 		}
 	})
 	return shortest
 }
 
-// put lists c under each app that it serves and each part of its place.
-func (x index) put(c *Candidate) {
-	places := shelvesOf(c.Place)
-	for _, app := range []wire.App{wire.AppProxy, wire.AppCrawl} {
-		if !c.Apps.Has(app) {
-			continue
-		}
+// put lists c under each of apps and each part of its place.
+func (x index) put(c *Candidate, apps ...wire.App) {
+	at, places := x.listing(c), shelvesOf(c.Place)
+	for _, app := range apps {
 		for _, s := range places {
 			s.app = app
-			c.shelves, c.spots = append(c.shelves, s), append(c.spots, len(x[s]))
-			x[s] = append(x[s], c)
+			at.shelves, at.spots = append(at.shelves, s), append(at.spots, len(x.shelves[s]))
+			x.shelves[s] = append(x.shelves[s], c)
 		}
 	}
 }
 
 // take removes c from wherever it stands. The last of each list moves to its place.
 func (x index) take(c *Candidate) {
-	for i, s := range c.shelves {
-		list, spot := x[s], c.spots[i]
+	at := x.listing(c)
+	for i, s := range at.shelves {
+		list, spot := x.shelves[s], at.spots[i]
 		last := list[len(list)-1]
 		list[spot] = last
-		for j, at := range last.shelves {
-			if at == s {
-				last.spots[j] = spot
-				break
-			}
-		}
+		moved := x.listing(last)
+		moved.spots[slices.Index(moved.shelves, s)] = spot
 		list[len(list)-1] = nil
 		if list = list[:len(list)-1]; len(list) == 0 {
-			delete(x, s)
+			delete(x.shelves, s)
 		} else {
-			x[s] = list
+			x.shelves[s] = list
 		}
 	}
-	c.shelves, c.spots = c.shelves[:0], c.spots[:0]
+	at.shelves, at.spots = at.shelves[:0], at.spots[:0]
 }

@@ -65,8 +65,8 @@ type Candidate struct {
 	score     score
 	neighbour *int    // edges in its prefix, itself included; nil for none that counts
 	fellow    *int    // edges in its network, itself included
-	shelves   []shelf // of the index that it stands on, and where
-	spots     []int
+	offered   listing // on the index of those that take streams
+	here      listing // on that of all
 }
 
 // offers reports whether c takes streams at all: the index holds those alone.

@@ -250,3 +250,21 @@ func BenchmarkPick(b *testing.B) {
 		})
 	}
 }
+
+// The dearest questions: a place made of parts that exist and do not meet, and one where everybody is full.
+func BenchmarkPickNobody(b *testing.B) {
+	edges := benchTable(b)
+	for name, w := range map[string]Want{
+		"no such country": {Where: Where{Country: "zz"}}, "parts that do not meet": {Where: Where{Country: "de", ASN: 1001}},
+		"large parts that do not meet": {Where: Where{Country: "eu", City: "city7"}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			w.App, w.who = wire.AppProxy, tag{1}
+			for b.Loop() {
+				if _, err := edges.pick(&w); wire.CodeOf(err) != wire.NoMatch {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

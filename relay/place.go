@@ -54,11 +54,11 @@ func lineOf(c Candidate) gateway.Line {
 	}
 }
 
-// addressOf is where a session comes from: for an agent the source of its tunnel. A browser's node comes through the
-// operator's own TLS proxy, and what that writes into a header anybody could write, so its address is not known.
-func addressOf(s session) netip.Addr {
-	line, ok := s.(interface{ RemoteAddr() net.Addr })
-	if !ok {
+// addressOf is where e comes from: for an agent the source of its tunnel. A browser's node comes through the operator's
+// own TLS proxy, and what that writes into a header anybody could write, so its address is not known.
+func addressOf(e *edge) netip.Addr {
+	line, ok := e.session.(interface{ RemoteAddr() net.Addr })
+	if !ok || e.class == classExtension {
 		return netip.Addr{}
 	}
 	from, err := netip.ParseAddrPort(line.RemoteAddr().String())
