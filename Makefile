@@ -61,7 +61,7 @@ bench-peers: build bin/tools/sing-box ## Measure the path beside other proxies a
 	$(SHIP) build -o $(BIN)/tools/peers ./internal/bench/peers
 	$(BIN)/tools/peers $(WRITE)
 
-clients: build .cache/clients/node_modules ## Run real clients against the proxy door (needs Linux and root)
+clients: build .cache/clients/node_modules .cache/clients/curl ## Run real clients against the proxy door (needs Linux and root)
 	$(SHIP) build -o $(BIN)/tools/clients ./internal/bench/clients
 	$(BIN)/tools/clients $(WRITE)
 
@@ -73,6 +73,9 @@ clients: build .cache/clients/node_modules ## Run real clients against the proxy
 
 bench-scale: ## Measure what 10,000 idle edges cost a relay, and how fast 1,000 are back after its restart
 	$(SHIP) run ./internal/bench/scale
+
+.cache/clients/curl:
+	-sh internal/bench/clients/scripts/newer-curl.sh $@
 
 demo: ## Run the whole network once, start to finish: proxy, crawl, search, points, audit
 	$(SHIP) run ./cmd/sward sandbox --tour

@@ -34,10 +34,11 @@ func (l *lab) prepare(p plan) error {
 	if err := os.CopyFS(l.rig.Dir, scripts); err != nil {
 		return err
 	}
-	modules, err := filepath.Abs(filepath.Join(p.modules, "node_modules"))
-	if err != nil {
+	var err error
+	if l.cache, err = filepath.Abs(p.cache); err != nil {
 		return err
 	}
+	modules := filepath.Join(l.cache, "node_modules")
 	if _, err := os.Stat(modules); err != nil {
 		return nil //nolint:nilerr // the clients that need them are skipped
 	}
@@ -68,7 +69,7 @@ func (l *lab) clients() []client {
 	secure := "https://" + rig.TLSDoor
 	all = append(all,
 		l.curl("curl, https proxy", secure),
-		l.curl("curl, h2 proxy", secure, "--proxy-http2"),
+		l.curlH2(secure),
 		l.goHTTP("Go net/http, https proxy", secure),
 		l.undici("Node undici, https proxy", secure),
 		l.h2(secure),
@@ -96,26 +97,49 @@ func (l *lab) command(ctx context.Context, env []string, args ...string) (string
 	return l.rig.Street.Output(ctx, l.rig.Dir, env, args...)
 }
 
-func (l *lab) curl(name, proxy string, flags ...string) client {
+// curl is the system's.
+func (l *lab) curl(name, proxy string) client {
 	c := client{name: name, denied: denied, refused: refused, version: first(`curl (\S+)`, "curl", "--version")}
 	if strings.HasPrefix(proxy, "socks") {
 		c.denied, c.refused = regexp.MustCompile(`rejected by the SOCKS5 server`), regexp.MustCompile(`SOCKS5 connection to \S+\. \(2\)`)
 	}
 	c.run = func(ctx context.Context, name, key, url string) (string, error) {
-		args := append([]string{"curl", "-sS", "-i", "--max-time", "20", "--cacert", l.ca, "--proxy-cacert", l.ca, "--proxy", proxy, "--proxy-user", name + ":" + key}, flags...)
-		return l.command(ctx, nil, append(args, url)...)
-	}
-	if len(flags) > 0 {
-		known := c.version
-		c.version = func(ctx context.Context) (string, error) {
-			if help, err := exec.CommandContext(ctx, "curl", "--help", "all").Output(); err == nil && !strings.Contains(string(help), flags[0]) {
-				v, _ := known(ctx) //nolint:errcheck // it has just answered
-				return "", fmt.Errorf("curl %s has no %s (8.1 has)", v, flags[0])
-			}
-			return known(ctx)
-		}
+		return l.command(ctx, nil, l.curlArgs("curl", proxy, name, key, url)...)
 	}
 	return c
+}
+
+func (l *lab) curlArgs(binary, proxy, name, key, url string, flags ...string) []string {
+	args := []string{binary, "-sS", "-i", "--max-time", "20", "--cacert", l.ca, "--proxy-cacert", l.ca, "--proxy", proxy, "--proxy-user", name + ":" + key}
+	return append(append(args, flags...), url)
+}
+
+// curlH2 is curl with HTTP/2 to the proxy, which is younger than many a system's curl: newer-curl.sh gets one.
+func (l *lab) curlH2(proxy string) client {
+	binary, env := "curl", []string(nil)
+	if newer := filepath.Join(l.cache, "curl", "usr", "bin", "curl"); isFile(newer) {
+		libraries, _ := filepath.Glob(filepath.Join(l.cache, "curl", "usr", "lib", "*-linux-gnu")) //nolint:errcheck // the pattern is good
+		binary, env = newer, []string{"LD_LIBRARY_PATH=" + strings.Join(libraries, ":")}
+	}
+	const flag = "--proxy-http2"
+	// Over HTTP/2 curl keeps the proxy's status to itself (seen with 8.14.1): a refused CONNECT is an error without one.
+	return client{name: "curl, h2 proxy", denied: denied, refused: regexp.MustCompile(`curl: \(56\) Failure when receiving data`),
+		version: func(ctx context.Context) (string, error) {
+			help, err := l.command(ctx, env, binary, "--help", "all")
+			if err != nil || !strings.Contains(help, flag) {
+				return "", errors.New("this curl has no " + flag + " (8.1 has)")
+			}
+			version, err := l.command(ctx, env, binary, "--version")
+			return strings.Fields(version + " ? ?")[1], err
+		},
+		run: func(ctx context.Context, name, key, url string) (string, error) {
+			return l.command(ctx, env, l.curlArgs(binary, proxy, name, key, url, flag)...)
+		}}
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func (l *lab) wget(proxy string) client {

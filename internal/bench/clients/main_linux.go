@@ -32,12 +32,12 @@ const marker = "the shop at the end of the rig"
 // clientTime is how long a client may take for one page: a browser has to start.
 const clientTime = 40 * time.Second
 
-type plan struct{ bin, modules, rows, write string }
+type plan struct{ bin, cache, rows, write string }
 
 func main() {
 	p := plan{}
 	flag.StringVar(&p.bin, "bin", "bin", "directory of the built programs")
-	flag.StringVar(&p.modules, "modules", ".cache/clients", "directory with the scripts' node_modules; make clients fills it")
+	flag.StringVar(&p.cache, "cache", ".cache/clients", "directory with node_modules and a newer curl; make clients fills it")
 	flag.StringVar(&p.rows, "rows", "", "only rows whose name has one of these parts, with commas between")
 	flag.StringVar(&p.write, "write", "", "a document between whose marks the table is written, too")
 	flag.Parse()
@@ -57,6 +57,7 @@ type lab struct {
 	net     *rig.Network
 	ca, key string // certificate of the site and of the doors in TLS, which clients trust
 	scripts string
+	cache   string // of what make fetched
 }
 
 func (p plan) run(ctx context.Context) (err error) {
