@@ -11,7 +11,9 @@
 //	baseRTT   the shortest round trip, and when to look for it afresh       rtt.go
 //	round     what one round trip has shown: rate, loss, standing queue     round.go
 //	phase     fill, drain, cruise, probe: which rate to try next            phase.go
-//	yield     how long a queue may be, and what others leave us             yield.go
+//	yield     how long a queue may be, and what is left to others           yield.go
+//	          which loss means a full queue, and which a bad radio          loss.go
+//	window    how much may be in flight, and at which rate it leaves        window.go
 //	pacer     when the next burst may leave                                 pacer.go
 //
 // It follows draft-ietf-ccwg-bbr and draft-cheng-iccrg-delivery-rate-estimation in method, RFC 9002 in terms and RFC 6817
