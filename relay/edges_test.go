@@ -80,7 +80,7 @@ func TestEdgeWithoutAnnouncementIsReplacedAtOnce(t *testing.T) {
 	}
 }
 
-// B10: an edge that announced its next session keeps the old one until the new one's channel is open.
+// An edge that announced its next session keeps the old one until the new one's channel is open.
 func TestRollingEdgeKeepsItsOldSessionUntilTheNewOneIsReady(t *testing.T) {
 	edges := newTable()
 	old, oldSession := enterAt(t, edges, 1, "192.0.2.1:1")

@@ -181,7 +181,7 @@ func TestHardSessionIsRefusedNoLongerThanItWouldHaveLasted(t *testing.T) {
 	}
 }
 
-// B10 and updates: an edge that rolls its session is the same edge.
+// An edge that rolls its session is the same edge.
 func TestSessionsSurviveTheRollingOfTheirEdge(t *testing.T) {
 	h := newHouse(t, 5)
 	id := h.must(hard("a"))
