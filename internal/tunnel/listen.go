@@ -162,7 +162,7 @@ func (l *Listener) receiveTCP() {
 func (l *Listener) shake(conn net.Conn, config *tls.Config) {
 	ctx, cancel := context.WithTimeout(l.closing, handshakeTimeout)
 	defer cancel()
-	c, err := secure(ctx, l.cfg, tls.Server(conn, config), false)
+	c, err := secure(ctx, l.cfg, conn, config, false)
 	if err != nil {
 		l.cfg.Log.Debug("handshake failed", "err", err)
 		return

@@ -148,7 +148,7 @@ func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 		if s.enter() {
 			return st, nil
 		}
-		st.left.Store(true) // never entered
+		st.left.Store(true)                               // never entered
 		raw.SetWriteDeadline(time.Now().Add(sendTimeout)) //nolint:errcheck // the write tells
 		wire.Write(raw, wire.Opened{Code: wire.Draining}) //nolint:errcheck // the peer sees the stream end
 		st.Close()

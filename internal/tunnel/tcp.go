@@ -28,9 +28,9 @@ const (
 	// tcpGrowth is how many bytes the windows of a session may grow by together,
 	// from the 256 KiB at which yamux begins each.
 	tcpGrowth = 16 << 20
-	// tcpMessage is the largest message, head included: one TLS record's worth of
-	// bytes, behind which a ping or another stream's piece does not wait long.
-	tcpMessage = 16 << 10
+	// tcpMessage is the largest message: a copy buffer of 32 KiB and its head fit,
+	// and leave with one system call (records.go). A ping waits behind one of them.
+	tcpMessage = 64 << 10
 	// tcpPings is how many of the peer's pings may wait for an answer.
 	tcpPings = 8
 )
@@ -50,13 +50,13 @@ type tcpCarrier struct {
 }
 
 // newTCP starts yamux on a connection whose handshake is done.
-func newTCP(cfg Config, conn *tls.Conn, dialer bool) (*tcpCarrier, error) {
+func newTCP(cfg Config, conn *tls.Conn, under *records, dialer bool) (*tcpCarrier, error) {
 	start, most := yamux.Server, int32(maxTCPStreams)
 	if dialer {
 		start = yamux.Client
 		most++ // the control stream
 	}
-	c := &tcpCarrier{conn: conn, link: newTCPLink(conn, conn.NetConn(), dialer), incoming: make(chan *yamux.Stream), most: most}
+	c := &tcpCarrier{conn: conn, link: newTCPLink(conn, under, dialer), incoming: make(chan *yamux.Stream), most: most}
 	var err error
 	if c.mux, err = start(c.link, yamuxConfig(cfg.Idle), newGrowth()); err != nil {
 		return nil, err
@@ -281,21 +281,26 @@ func shakeTCP(ctx context.Context, cfg Config, a netip.AddrPort, peer identity.I
 	if err != nil {
 		return nil, err
 	}
-	return secure(ctx, cfg, tls.Client(raw, cfg.recordTLS(identity.Only(peer))), true)
+	return secure(ctx, cfg, raw, cfg.recordTLS(identity.Only(peer)), true)
 }
 
 // secure finishes the handshake and starts yamux.
-func secure(ctx context.Context, cfg Config, conn *tls.Conn, dialer bool) (c *tcpCarrier, err error) {
-	tuneTCP(conn.NetConn())
+func secure(ctx context.Context, cfg Config, raw net.Conn, config *tls.Config, dialer bool) (c *tcpCarrier, err error) {
+	tuneTCP(raw)
+	under, start := &records{Conn: raw}, tls.Server
+	if dialer {
+		start = tls.Client
+	}
+	conn := start(under, config)
 	if err = conn.HandshakeContext(ctx); err == nil {
 		if got := conn.ConnectionState().NegotiatedProtocol; got != wire.ALPN {
 			err = fmt.Errorf("the peer speaks %q, not %s", cmp.Or(got, "nothing we know"), wire.ALPN)
 		} else {
-			c, err = newTCP(cfg, conn, dialer)
+			c, err = newTCP(cfg, conn, under, dialer)
 		}
 	}
 	if err != nil {
-		conn.NetConn().Close()
+		raw.Close()
 		return nil, err
 	}
 	return c, nil

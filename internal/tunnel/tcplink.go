@@ -20,6 +20,8 @@ const (
 	muxWindow   = 1
 	muxLastWord = 0x10 // ours: the stream is the code, the body the detail
 	muxSYN      = 1
+
+	oneRecord = 16 << 10 // bytes of a frame that TLS writes at once
 )
 
 const (
@@ -39,7 +41,7 @@ const (
 // its sender sends nothing. yamux itself hears no more of it than the end.
 type tcpLink struct {
 	conn     net.Conn // TLS
-	raw      net.Conn // what is under it
+	raw      *records // what is under it
 	dialer   bool
 	closed   chan struct{} // the socket is free
 	once     sync.Once
@@ -61,7 +63,7 @@ type tcpLink struct {
 	over    error  // what every later Read returns
 }
 
-func newTCPLink(conn, raw net.Conn, dialer bool) *tcpLink {
+func newTCPLink(conn net.Conn, raw *records, dialer bool) *tcpLink {
 	return &tcpLink{conn: conn, raw: raw, dialer: dialer, closed: make(chan struct{}), reading: make(chan struct{}, 1)}
 }
 
@@ -141,7 +143,15 @@ func (l *tcpLink) Write(frame []byte) (int, error) {
 	if len(frame) >= muxHead && frame[1] <= muxWindow && binary.BigEndian.Uint16(frame[2:])&muxSYN != 0 {
 		l.opened.Store(max(l.opened.Load(), binary.BigEndian.Uint32(frame[4:]))) // before the peer can answer
 	}
-	return l.conn.Write(frame)
+	if len(frame) <= oneRecord {
+		return l.conn.Write(frame)
+	}
+	l.raw.hold()
+	n, err := l.conn.Write(frame)
+	if err2 := l.raw.flush(); err == nil && err2 != nil {
+		return 0, err2
+	}
+	return n, err
 }
 
 // say sets the last word, for Close to send. The first counts.
