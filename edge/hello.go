@@ -38,7 +38,7 @@ func (d *dialer) vetHello(ctx context.Context, conn *tunnel.Stream, c *call) ([]
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })() //nolint:errcheck // of a stream that is gone
-	name, flight, err := readHello(conn)
+	name, flight, err := readHello(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (d *dialer) vetHello(ctx context.Context, conn *tunnel.Stream, c *call) ([]
 
 // readHello reads from r until a ClientHello is complete, and returns the server name in it, if it has one, with all
 // that was read. The parser is that of crypto/tls, stopped at the point where a server chooses its configuration.
-func readHello(r io.Reader) (name string, flight []byte, err error) {
+func readHello(ctx context.Context, r io.Reader) (name string, flight []byte, err error) {
 	first := make([]byte, 1)
 	if _, err := io.ReadFull(r, first); err != nil {
 		return "", nil, err
@@ -78,7 +78,7 @@ func readHello(r io.Reader) (name string, flight []byte, err error) {
 			return nil, errSeen
 		},
 	})
-	switch err := server.Handshake(); {
+	switch err := server.HandshakeContext(ctx); {
 	case errors.Is(err, errSeen):
 		return name, read.Bytes(), nil
 	case read.Len() > maxHello:

@@ -54,7 +54,7 @@ func TestHelloIsReadAsAServerReadsIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := bytes.NewReader(c.sent)
-			got, flight, err := readHello(r)
+			got, flight, err := readHello(t.Context(), r)
 			if err != nil || got != c.want {
 				t.Fatalf("got %q, %v, want %q", got, err, c.want)
 			}
@@ -81,7 +81,7 @@ func TestWhatIsNotTLSIsNamedSo(t *testing.T) {
 		"a head of 0xff bytes": "\x16\xff\xff\xff\xff",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := readHello(strings.NewReader(sent))
+			_, _, err := readHello(t.Context(), strings.NewReader(sent))
 			if wire.CodeOf(err) != wire.ProtoNotTLS {
 				t.Errorf("got %v, want %s", err, wire.ProtoNotTLS)
 			}
@@ -96,7 +96,7 @@ func FuzzHello(f *testing.F) {
 	f.Add([]byte("EHLO x\r\n"))
 	f.Add([]byte{recordHandshake, 3, 1, 0, 0})
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		_, flight, err := readHello(bytes.NewReader(sent))
+		_, flight, err := readHello(t.Context(), bytes.NewReader(sent))
 		if err == nil && !bytes.HasPrefix(sent, flight) {
 			t.Errorf("%x was read as %x", sent, flight)
 		}

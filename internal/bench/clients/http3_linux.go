@@ -75,7 +75,7 @@ func (l *lab) fetchH3(ctx context.Context, name, key, address string) (string, e
 	if err := stream.SendRequestHeader(request.WithContext(ctx)); err != nil {
 		return "", err
 	}
-	answer, err := stream.ReadResponse()
+	answer, err := stream.ReadResponse() //nolint:bodyclose // the stream is the body
 	if err != nil {
 		return "", err
 	}

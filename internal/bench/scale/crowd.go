@@ -47,7 +47,7 @@ func (p plan) connect(ctx context.Context, r *relayProcess) (c *crowd, err error
 		}
 	}()
 	for range p.sockets {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		pc, err := new(net.ListenConfig).ListenPacket(ctx, "udp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}

@@ -65,12 +65,13 @@ type snapshot struct {
 func runRelay(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	udp, err := net.ListenPacket("udp", os.Getenv(relayEnv))
+	var config net.ListenConfig
+	udp, err := config.ListenPacket(ctx, "udp", os.Getenv(relayEnv))
 	if err != nil {
 		return err
 	}
 	defer udp.Close()
-	door, err := net.Listen("tcp", "127.0.0.1:0")
+	door, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
