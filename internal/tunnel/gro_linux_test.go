@@ -40,8 +40,8 @@ func groSocket(t *testing.T) *groConn {
 	return c
 }
 
-// batch is room for n datagrams, as quic-go makes it.
-func batch(n int) []ipv4.Message {
+// room is room for n datagrams, as quic-go makes it.
+func room(n int) []ipv4.Message {
 	messages := make([]ipv4.Message, n)
 	for i := range messages {
 		messages[i].Buffers = [][]byte{make([]byte, 1452)}
@@ -86,7 +86,7 @@ func TestCoalescedDatagramsAreTakenApart(t *testing.T) {
 			var got []byte
 			var sizes []int
 			for len(got) < want.length {
-				messages := batch(8)
+				messages := room(8)
 				n, err := c.ReadBatch(messages, 0)
 				if err != nil || n < 1 {
 					t.Fatalf("got %d messages, %v", n, err)
@@ -120,7 +120,7 @@ func TestOddDatagramsPass(t *testing.T) {
 		if _, err := sender.WriteTo(make([]byte, size), c.LocalAddr()); err != nil {
 			t.Fatal(err)
 		}
-		messages := batch(8)
+		messages := room(8)
 		n, err := c.ReadBatch(messages, 0)
 		if want := min(size, 1452); n != 1 || err != nil || messages[0].N != want {
 			t.Errorf("got %d messages, the first of %d bytes, %v; want one of %d", n, messages[0].N, err, want)

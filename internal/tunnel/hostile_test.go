@@ -191,11 +191,36 @@ func TestStuckStreamsHoldUpNobody(t *testing.T) {
 type badRoad struct {
 	simnet.PerfectRouter
 	black atomic.Bool
+	rate  int // bytes a second in each direction; 0 is as fast as they come
 
 	mu                      sync.Mutex
 	rnd                     *rand.Rand
 	lose, double, late      float64 // shares of the datagrams
 	lost, doubled, overtook int
+	free                    map[string]time.Time // when the last datagram to an address has left
+}
+
+// mostQueued is how long a datagram may wait for those before it; one that would wait longer is lost.
+const mostQueued = 200 * time.Millisecond
+
+// queueLocked is how long a datagram takes to leave, on a line with a rate.
+func (r *badRoad) queueLocked(p simnet.Packet) (wait time.Duration, room bool) {
+	if r.rate == 0 {
+		return 0, true
+	}
+	if r.free == nil {
+		r.free = map[string]time.Time{}
+	}
+	now, to := time.Now(), p.To.String()
+	start := r.free[to]
+	if start.Before(now) {
+		start = now
+	}
+	if start.Sub(now) > mostQueued {
+		return 0, false
+	}
+	r.free[to] = start.Add(time.Duration(len(p.Data)) * time.Second / time.Duration(r.rate))
+	return r.free[to].Sub(now), true
 }
 
 func (r *badRoad) SendPacket(p simnet.Packet) error {
@@ -204,8 +229,9 @@ func (r *badRoad) SendPacket(p simnet.Packet) error {
 	}
 	r.mu.Lock()
 	lose, double, late := r.rnd.Float64() < r.lose, r.rnd.Float64() < r.double, r.rnd.Float64() < r.late
+	wait, room := r.queueLocked(p)
 	switch {
-	case lose:
+	case lose || !room:
 		r.lost++
 	case double:
 		r.doubled++
@@ -214,7 +240,11 @@ func (r *badRoad) SendPacket(p simnet.Packet) error {
 	}
 	r.mu.Unlock()
 	switch {
-	case lose:
+	case lose || !room:
+		return nil
+	case wait > 0:
+		p.Data = bytes.Clone(p.Data)
+		time.AfterFunc(wait, func() { r.PerfectRouter.SendPacket(p) }) //nolint:errcheck // whoever it is for has gone
 		return nil
 	case double:
 		again := p
