@@ -42,6 +42,7 @@ type client struct {
 	last    bool   // no request follows
 
 	tunnel atomic.Bool // net/http has let go of it
+	ended  atomic.Bool // by CloseWrite
 	fault  atomic.Pointer[wire.Error]
 
 	mu     sync.Mutex
@@ -240,6 +241,7 @@ func (c *client) SetDeadline(t time.Time) error {
 
 // CloseWrite ends our direction and leaves the partner's open.
 func (c *client) CloseWrite() error {
+	c.ended.Store(true)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

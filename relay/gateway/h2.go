@@ -71,7 +71,13 @@ func (g *Gateway) serveH2(ctx context.Context, s *sealed, stopping context.Conte
 				return
 			}
 			defer c.streams.Done()
-			w = counter{w, &c.put}
+			a := &answer{ResponseWriter: counter{w, &c.put}, asked: r.Context()}
+			w = a
+			defer func() {
+				if c.streams.over(a.given) {
+					base.Shutdown(over) //nolint:errcheck // see above
+				}
+			}()
 			g.serveRequest(w, r, newStream(w, r, c))
 		})})
 	c.streams.leave()

@@ -99,9 +99,15 @@ func (g *Gateway) serveQUIC(stopping, lasting context.Context, conn *quic.Conn) 
 				panic(http.ErrAbortHandler)
 			}
 			defer c.streams.Done()
-			s := newH3Stream(w, r, c)
+			a := &answer{ResponseWriter: w, asked: r.Context()}
+			defer func() {
+				if c.streams.over(a.given) {
+					conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "") //nolint:errcheck // it is gone
+				}
+			}()
+			s := newH3Stream(a, r, c)
 			s.SetReadDeadline(time.Time{}) //nolint:errcheck // on a stream that is gone, as the read will tell
-			g.serveRequest(w, r, s)
+			g.serveRequest(a, r, s)
 		}),
 	}
 	defer context.AfterFunc(lasting, bye)()
@@ -132,7 +138,7 @@ func (c *h3conn) rest() {
 // h3Stream is a request over HTTP/3. A tunnel takes the stream from the server; a plain request leaves it there.
 type h3Stream struct {
 	line    *h3conn
-	w       http.ResponseWriter
+	w       *answer
 	control *http.ResponseController
 	body    io.ReadCloser
 	tunnel  *http3.Stream // once it has begun
@@ -149,7 +155,7 @@ var (
 	_ unacknowledger = (*h3Stream)(nil)
 )
 
-func newH3Stream(w http.ResponseWriter, r *http.Request, line *h3conn) *h3Stream {
+func newH3Stream(w *answer, r *http.Request, line *h3conn) *h3Stream {
 	return &h3Stream{line: line, w: w, control: http.NewResponseController(w), body: r.Body}
 }
 
@@ -226,7 +232,7 @@ func (s *h3Stream) SetWriteDeadline(t time.Time) error { return s.control.SetWri
 // carry runs a tunnel to its end.
 func (s *h3Stream) carry(tunnel func(context.Context)) error {
 	s.w.WriteHeader(http.StatusOK)
-	s.tunnel = s.w.(http3.HTTPStreamer).HTTPStream()
+	s.tunnel = s.w.Unwrap().(http3.HTTPStreamer).HTTPStream()
 	s.line.acks.hold(s.tunnel.StreamID())
 	defer s.line.acks.drop(s.tunnel.StreamID())
 	defer s.Close()

@@ -65,12 +65,49 @@ func (g *Gateway) serveRequest(w http.ResponseWriter, r *http.Request, s request
 	}
 }
 
-// streams counts the requests of one connection, so that it can be waited for the last.
+// maxEarly is how many more requests a client may reset before they are answered than it lets be answered, on one
+// connection: a person who leaves a page resets what it loads, and then goes on with another.
+const maxEarly = 200
+
+// streams counts the requests of one connection, so that it can be waited for the last, and a flood of them ended.
 type streams struct {
 	mu     sync.Mutex
 	closed bool
+	early  int // requests that were reset before their answer, less those answered
 	sync.WaitGroup
 }
+
+// over notes the end of a request and tells whether too many were reset.
+func (s *streams) over(answered bool) (flood bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if answered {
+		s.early = max(s.early-1, 0)
+	} else {
+		s.early++
+	}
+	return s.early == maxEarly
+}
+
+// answer knows whether a request was answered before its client reset it.
+type answer struct {
+	http.ResponseWriter
+	asked context.Context
+	given bool
+}
+
+func (a *answer) WriteHeader(code int) {
+	a.given = a.given || a.asked.Err() == nil
+	a.ResponseWriter.WriteHeader(code)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.given = a.given || a.asked.Err() == nil
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // enter counts a stream in, unless the connection has ended meanwhile.
 func (s *streams) enter() bool {

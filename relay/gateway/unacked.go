@@ -17,18 +17,22 @@ type (
 	wrapper interface{ NetConn() net.Conn }
 )
 
-// Unacknowledged is how many bytes written to client its partner has not acknowledged yet. It is never too small, but
-// where the system does not tell (unacked_other.go): there what was written counts as delivered, as it does where client
-// is no partner's connection. It is not known of a TCP connection that this side has closed.
-func Unacknowledged(client net.Conn) (bytes int, known bool) {
+// Unacknowledged is how many bytes written to conn its partner has not acknowledged yet. It is never too small, but
+// where the system does not tell (unacked_other.go): there what was written counts as delivered, as it does where conn is
+// no partner's connection. It is not known of a TCP connection that this side has closed.
+func Unacknowledged(conn net.Conn) (bytes int, known bool) {
+	ended := true // by us, as far as is known
 	for {
-		switch c := client.(type) {
+		switch c := conn.(type) {
 		case unacknowledger:
 			return c.unacknowledged(), true
+		case *client:
+			ended = c.ended.Load()
+			conn = c.Conn
 		case wrapper:
-			client = c.NetConn()
+			conn = c.NetConn()
 		default:
-			return queued(client)
+			return queued(conn, ended)
 		}
 	}
 }

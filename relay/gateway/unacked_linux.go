@@ -18,15 +18,18 @@ const (
 // queued is how many bytes written to c its peer has not acknowledged yet (SIOCOUTQ, tcp(7)); 0 when c is no TCP
 // connection. It is not known of a connection that this side has closed.
 //
-// SIOCOUTQ counts sequence numbers, and our FIN has one. It is in the answer in the states in which it is sent and not
-// acknowledged. They are asked for first: a FIN acknowledged in between was the last of all, and the answer is 0.
-func queued(c net.Conn) (bytes int, known bool) {
+// SIOCOUTQ counts sequence numbers, and our FIN has one; ended says that there may be one. It is in the answer in the
+// states in which it is sent and not acknowledged. They are asked for first: a FIN acknowledged in between was the last
+// of all, and the answer is 0.
+func queued(c net.Conn, ended bool) (bytes int, known bool) {
 	var failed error
 	tcp, err := onSocket(c, func(fd int) {
 		fin := 0
-		switch state(fd) {
-		case tcpFinWait1, tcpClosing, tcpLastAck:
-			fin = 1
+		if ended {
+			switch state(fd) {
+			case tcpFinWait1, tcpClosing, tcpLastAck:
+				fin = 1
+			}
 		}
 		bytes, failed = unix.IoctlGetInt(fd, unix.SIOCOUTQ)
 		bytes = max(bytes-fin, 0)

@@ -70,9 +70,10 @@ func TestEndOfTheStreamIsNoUnacknowledgedByte(t *testing.T) {
 			break // both buffers are full: the peer reads nothing
 		}
 	}
-	before, _ := Unacknowledged(near)
-	near.CloseWrite()
-	if after, _ := Unacknowledged(near); before == 0 || after != before {
+	c := newClient(near, Config{}.withDefaults())
+	before, _ := Unacknowledged(c)
+	c.CloseWrite()
+	if after, _ := Unacknowledged(c); before == 0 || after != before {
 		t.Errorf("unacknowledged = %d before the end of the stream, %d after it, want the same", before, after)
 	}
 }
