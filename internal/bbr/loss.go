@@ -1,5 +1,7 @@
 package bbr
 
+import "time"
+
 const (
 	// cutShare bounds how far one overloaded round lowers the rate (BBRBeta of the draft), if it has not measured more.
 	cutShare = 0.7
@@ -8,6 +10,10 @@ const (
 	cutEnough   = 0.75
 	usualMargin = 1.5
 	usualKept   = 0.9
+	// regrow is the time in which a rate that was held for loss doubles, while nothing more is lost than usual.
+	regrow = time.Second
+	// usualRounds is how many rounds it takes to believe that.
+	usualRounds = 3
 	// ambientRounds is how many rounds it takes to learn what an empty queue loses, ambientLeast how many packets a
 	// round must have to say. More than muchLoss is not learned in this way.
 	ambientRounds = 16
@@ -21,9 +27,12 @@ func (y *yield) overflow(c *Control, r *round, v verdict) {
 	switch {
 	case v.overloaded && !r.marked && slow && y.most > 0 && r.inFlight <= c.leastFlight():
 		// Neither the rate nor what is in flight is what fills a queue here: this is how the path is.
-		y.usual = max(y.usual, v.loss)
-		y.held, y.most = 0, 0
+		if y.still++; y.still >= usualRounds {
+			y.usual = max(y.usual, v.loss)
+			y.held, y.most, y.still = 0, 0, 0
+		}
 	case v.overloaded:
+		y.still = 0
 		y.most = max(int64(cutShare*float64(r.inFlight)), c.leastFlight())
 	case y.most > 0 && c.phase.name == up:
 		if y.most += y.most / 4; y.most > 2*c.window {
@@ -39,9 +48,9 @@ func (y *yield) learnLoss(c *Control, r *round, v verdict) {
 	}
 }
 
-// leastFlight is what must be in flight for the rate's sake, and for two bursts to be on their way.
+// leastFlight is what must be in flight for the path's rate, and for two bursts to be on their way.
 func (c *Control) leastFlight() int64 {
-	return c.pipe() + 2*c.pacer.quantum
+	return max(c.max.rate().over(c.base.rtt), minWindow*c.packet) + 2*c.pacer.quantum
 }
 
 // muchLoss is the share of a round's bytes whose loss means a full queue. Where one packet in a hundred is lost at random,

@@ -88,7 +88,7 @@ func (p *phase) endRound(c *Control, now monotime.Time, v verdict) {
 		// Loss alone ends nothing: the line that this is made for loses one packet in a hundred all the time, and a
 		// short round two of them. With the rate standing still too, the queue is full and short. A queue that stands
 		// for a whole round trip means the same, on a line with a long one, if there is enough of ours in it.
-		if p.still >= stillRounds || v.overloaded && (p.still > 0 || v.crowded) || v.queue(c.yield.bound) && c.round.inFlight > c.pipe() {
+		if p.still >= stillRounds || v.overloaded && (p.still > 0 || v.crowded) || v.crowded && c.round.inFlight > c.pipe() {
 			p.filled = true
 			p.to(drain)
 		}

@@ -29,6 +29,7 @@ type yield struct {
 	most     int64         // bytes in flight beyond which a buffer has overflowed; 0: unknown
 	ambient  float64       // share that is lost on an empty queue
 	usual    float64       // share that the path loses however slowly we send
+	still    int           // rounds that lost much at the least rate and flight
 	poor     int           // rounds in which less than the floor arrived
 }
 
@@ -46,20 +47,23 @@ func (y *yield) endRound(c *Control, r *round, v verdict) {
 	if !c.phase.filled || r.delivered == 0 || r.appLimited {
 		return
 	}
-	rate := c.rate()
+	now := c.rate()
 	switch {
 	case v.standing && c.phase.name != cruise: // a probe's own queue, or startup's: it is being drained
 	case v.standing:
-		if floor := y.floor(); rate > floor || r.delivered >= floor*lostShare {
+		if floor := y.floor(); now > floor || r.delivered >= floor*lostShare {
 			y.poor = 0
 		} else if y.poor++; y.poor >= poorRounds {
 			y.best, y.poor = r.delivered, 0 // an eighth of what it was is more than the line has
 		}
-		y.held, y.queued = max(min(rate, r.delivered), y.floor()), true
+		y.held, y.queued = max(min(now, r.delivered), y.floor()), true
 	case v.overloaded && y.usual >= v.loss: // just learned
 	case v.overloaded:
 		// Never below what arrived, nor below the draft's share of the filter's rate in one probe's time.
-		y.held = max(min(rate, max(r.delivered, cutShare*rate)), cutShare*c.max.rate())
+		y.held = max(min(now, max(r.delivered, cutShare*now)), cutShare*c.max.rate())
+	case y.held > 0 && !y.queued && !v.crowded && c.phase.name == cruise:
+		// A stop somewhere on the way, which an overflow was too: not worth the wait for a probe.
+		y.held += y.held * rate(c.base.rtt.Seconds()/regrow.Seconds())
 	}
 }
 
