@@ -101,10 +101,14 @@ func (u *usageLog) batch() (accounting.UsageReport, bool) {
 	return accounting.UsageReport{Run: u.run, Seq: u.seq, Rows: u.pending}, true
 }
 
-func (u *usageLog) confirmed() {
+// confirmed notes that the hub has batch seq. A relay that stops tells it in two places at once: the later answer to a
+// batch is no word on the next.
+func (u *usageLog) confirmed(seq uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.pending = nil
+	if seq == u.seq {
+		u.pending = nil
+	}
 }
 
 // reportUsage tells the hub all there is to tell. What the hub refuses for good would be refused again: it is dropped.
@@ -122,6 +126,6 @@ func (r *Relay) reportUsage(ctx context.Context) error {
 		default:
 			return err
 		}
-		r.usage.confirmed()
+		r.usage.confirmed(report.Seq)
 	}
 }

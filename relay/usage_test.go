@@ -85,3 +85,20 @@ func TestUsageThatWaitsStaysInItsBounds(t *testing.T) {
 		t.Errorf("%d requests are in them, want %d", sum, 2*maxUsage)
 	}
 }
+
+// A relay that stops tells the hub of its use beside the one that does so all the time. An answer to one of them is not
+// taken for an answer to the other, or what is under way then would be lost.
+func TestAnswerToOneBatchIsNotTakenForTheNext(t *testing.T) {
+	u := newUsageLog()
+	row := accounting.UsageKey{Grant: accounting.GrantID{1}, Day: "2026-11-22", Class: policy.ClassOther}
+	u.add(row, accounting.UsageCounts{Requests: 1})
+	one, _ := u.batch()
+	again, _ := u.batch() // the other one
+	u.confirmed(one.Seq)
+	u.add(row, accounting.UsageCounts{Requests: 2})
+	two, _ := u.batch()
+	u.confirmed(again.Seq)
+	if next, any := u.batch(); !any || next.Seq != two.Seq || next.Rows[0].Requests != 2 {
+		t.Errorf("after a late answer to batch %d the hub is told %+v, want batch %d again", again.Seq, next, two.Seq)
+	}
+}
