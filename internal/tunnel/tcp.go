@@ -43,8 +43,9 @@ type tcpCarrier struct {
 	mux      *yamux.Session
 	link     *tcpLink
 	incoming chan *yamux.Stream
-	mine     atomic.Int32 // streams that this side has opened and not closed
-	most     int32        // of them
+	mine     atomic.Int32  // streams that this side has opened and not closed
+	most     int32         // of them
+	patience time.Duration // with one write
 	probing  atomic.Bool
 	ctx      context.Context
 }
@@ -57,8 +58,10 @@ func newTCP(cfg Config, conn *tls.Conn, under *records, dialer bool) (*tcpCarrie
 		most++ // the control stream
 	}
 	c := &tcpCarrier{conn: conn, link: newTCPLink(conn, under, dialer), incoming: make(chan *yamux.Stream), most: most}
+	config := yamuxConfig(cfg.Idle)
+	c.patience = config.ConnectionWriteTimeout
 	var err error
-	if c.mux, err = start(c.link, yamuxConfig(cfg.Idle), newGrowth()); err != nil {
+	if c.mux, err = start(c.link, config, newGrowth()); err != nil {
 		return nil, err
 	}
 	ctx, end := context.WithCancelCause(context.Background())
@@ -188,7 +191,14 @@ func (l tcpLine) Read(p []byte) (int, error) {
 	return 0, l.carrier.translate(err)
 }
 
+// Write writes to the peer. A control frame goes before what waits in yamux's queue,
+// which is megabytes when many streams are busy: receipts would come too late for
+// the streams that wait for them.
 func (l tcpLine) Write(p []byte) (int, error) {
+	if l.id() == controlStream && l.carrier.link.ready() && !l.carrier.mux.IsClosed() {
+		n, err := l.carrier.link.writeControl(p, l.carrier.patience)
+		return n, l.carrier.translate(err)
+	}
 	n, err := l.Stream.Write(p)
 	return n, l.carrier.translate(err)
 }

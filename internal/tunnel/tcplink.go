@@ -21,6 +21,8 @@ const (
 	muxLastWord = 0x10 // ours: the stream is the code, the body the detail
 	muxSYN      = 1
 
+	controlStream = 1
+
 	oneRecord = 16 << 10 // bytes of a frame that TLS writes at once
 )
 
@@ -143,6 +145,32 @@ func (l *tcpLink) Write(frame []byte) (int, error) {
 	if len(frame) >= muxHead && frame[1] <= muxWindow && binary.BigEndian.Uint16(frame[2:])&muxSYN != 0 {
 		l.opened.Store(max(l.opened.Load(), binary.BigEndian.Uint32(frame[4:]))) // before the peer can answer
 	}
+	return l.writeLocked(frame)
+}
+
+// ready tells whether the control stream's beginning has left.
+func (l *tcpLink) ready() bool { return !l.dialer || l.opened.Load() >= controlStream }
+
+// writeControl writes data of the control stream past yamux, and past yamux's count of
+// its window: a peer that leaves 256 KiB of control frames unread loses the session.
+func (l *tcpLink) writeControl(p []byte, patience time.Duration) (int, error) {
+	frame := []byte{muxVersion, muxData, 0, 0}
+	frame = binary.BigEndian.AppendUint32(frame, controlStream)
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(p)))
+	frame = append(frame, p...)
+	l.sendMu.Lock()
+	defer l.sendMu.Unlock()
+	if l.closing.Load() {
+		return 0, net.ErrClosed
+	}
+	l.SetWriteDeadline(time.Now().Add(patience)) //nolint:errcheck // yamux's own may have passed long ago; it sets a later one
+	if _, err := l.writeLocked(frame); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (l *tcpLink) writeLocked(frame []byte) (int, error) {
 	if len(frame) <= oneRecord {
 		return l.conn.Write(frame)
 	}
