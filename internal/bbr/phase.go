@@ -88,7 +88,7 @@ func (p *phase) endRound(c *Control, now monotime.Time, v verdict) {
 		// Loss alone ends nothing: the line that this is made for loses one packet in a hundred all the time, and a
 		// short round two of them. With the rate standing still too, the queue is full and short. A queue that stands
 		// for a whole round trip means the same, on a line with a long one, if there is enough of ours in it.
-		if p.still >= stillRounds || v.overloaded && (p.still > 0 || v.crowded) || v.crowded && c.round.inFlight > c.pipe() {
+		if p.still >= stillRounds || v.overloaded && (p.still > 0 || v.crowded) || v.crowded && c.overfull() {
 			p.filled = true
 			p.to(drain)
 		}
@@ -135,6 +135,13 @@ func (p *phase) endRound(c *Control, now monotime.Time, v verdict) {
 		p.to(refill)
 	case drain, look: // end by what is in flight, in step
 	}
+}
+
+// overfull reports whether the round put so much more in flight than fills the path, as far as known, that a queue is ours:
+// a sender that is fed in drops sees the jitter of a busy machine, and would stop here at the rate of the drops.
+func (c *Control) overfull() bool {
+	const share, trips = 1.25, 8
+	return c.round.rtts >= trips && float64(c.round.inFlight) > share*float64(c.pipe())
 }
 
 // stillGrowing counts the rounds in which startup found no more.
