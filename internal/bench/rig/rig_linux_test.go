@@ -79,4 +79,7 @@ func TestPairedRatioComparesRoundsNotTotals(t *testing.T) {
 	if got := PairedRatio([]float64{10, 100, 30}, []float64{5, 50, 10}); got != 2 {
 		t.Errorf("got %v, want 2", got)
 	}
+	if got := Median([]float64{4, 1, 3, 2}); got != 2.5 {
+		t.Errorf("the median of an even number is %v, want 2.5", got)
+	}
 }

@@ -77,8 +77,15 @@ func Replace(file, name, text string) error {
 	return os.WriteFile(file, slices.Concat(data[:from], open, []byte("\n"+strings.TrimSpace(text)+"\n\n"), data[to:]), 0o644)
 }
 
-// Median of figures; 0 of none.
-func Median(of []float64) float64 { return Quantile(of, 0.5) }
+// Median of figures, between the two in the middle of an even number; 0 of none.
+func Median(of []float64) float64 {
+	if n := len(of); n > 0 && n%2 == 0 {
+		sorted := slices.Clone(of)
+		slices.Sort(sorted)
+		return (sorted[n/2-1] + sorted[n/2]) / 2
+	}
+	return Quantile(of, 0.5)
+}
 
 // Quantile q of figures; 0 of none.
 func Quantile(of []float64, q float64) float64 {
