@@ -167,17 +167,23 @@ func (c *Control) OnPacketSent(now monotime.Time, inFlight congestion.ByteCount,
 // notice marks what is sent from now on as sent by a sender with too little to say, if it left permissions to send unused
 // until less was in flight than fills the path. One that paused for breath above that has lost nothing.
 func (c *Control) notice(inFlight int64) {
-	if inFlight == 0 || c.granted > unusedGrants && float64(inFlight) < dryPipe*float64(c.pipe()) {
+	share := dryPipe
+	if c.phase.name == startup || c.phase.name == up {
+		share = dryProbe
+	}
+	if inFlight == 0 || c.granted > unusedGrants && float64(inFlight) < share*float64(c.pipe()) {
 		c.sampler.markAppLimited(inFlight)
 	}
 }
 
 // unusedGrants is how many unused permissions to send are no sign of a sender that has run dry: quic-go stops in the
 // midst of a burst to read what has arrived, and asks twice. dryPipe is the share of what fills the path below which
-// the path notices; at a rate somewhat below its own it is never quite full.
+// the path notices; at a rate somewhat below its own it is never quite full. While more is looked for, as much as is known
+// is not enough: a sender that is fed in drops fills what its own drops have shown (dryProbe).
 const (
 	unusedGrants = 2
 	dryPipe      = 0.75
+	dryProbe     = 1.25
 )
 
 // OnCongestionEventEx takes one acknowledgement, or one run of the loss timer. prior is what was in flight before.

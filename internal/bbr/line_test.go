@@ -261,3 +261,37 @@ func TestBlackoutIsSurvived(t *testing.T) {
 		t.Errorf("%.1f Mbit/s of 50 after a blackout", f.mbit())
 	}
 }
+
+// What a relay is given by its client comes in drops, and the machine is busy: neither is the path's rate.
+func TestSenderFedInDropsFindsTheRate(t *testing.T) {
+	for _, drop := range []int{4, 20, 60} { // packets in 10 ms: 4, 20 and 60 Mbit/s
+		w := line(100, 50*ms, 50*ms, 0.001)
+		c := control(0)
+		f := w.flow(c)
+		left := 0
+		f.data = func(monotime.Time) bool {
+			left--
+			return left >= 0
+		}
+		var feed func()
+		feed = func() {
+			if f.data == nil {
+				return
+			}
+			left = drop
+			f.send()
+			w.after(10*ms, feed)
+		}
+		feed()
+		w.run(3 * time.Second)
+		f.data = nil
+		f.send()
+		w.run(2 * time.Second)
+		w.measure(f)
+		w.run(2 * time.Second)
+		t.Logf("fed %d packets at a time, then %.1f of 100 Mbit/s", drop, f.mbit())
+		if f.mbit() < 85 {
+			t.Errorf("fed %d packets at a time, then %.1f of 100 Mbit/s, in phase %d", drop, f.mbit(), c.phase.name)
+		}
+	}
+}
