@@ -134,6 +134,9 @@ func (r *Relay) confirm(ctx context.Context, a *account, name, key string) error
 		return err
 	case wire.BalanceExhausted, wire.PartnerCap:
 		if usable { // name and key are right, and the rest of the balance or of the day is in this very grant
+			if wire.CodeOf(err) == wire.BalanceExhausted {
+				a.standing().exhausted()
+			}
 			a.checked, a.refused = now, nil
 			return nil
 		}

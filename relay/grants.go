@@ -24,6 +24,9 @@ const (
 	extendPause = time.Second
 	// grantMargin is how long before its expiry a grant is not given to new streams any more.
 	grantMargin = time.Minute
+	// finalPause is how long a refusal to extend a grant is taken for the last word on it: a balance is paid in, a day of
+	// volume begins, and another relay gives back what it held.
+	finalPause = 10 * time.Second
 	// lastRest is the least rest of a grant that is not extended any more with which a stream still starts: with less it
 	// would end in its first answer, and say of a grant what is to be said of the balance or the day.
 	lastRest = 32 << 10
@@ -45,7 +48,8 @@ type grant struct {
 	retired   bool                                       // nothing new starts on it
 	released  bool                                       // and the hub knows
 	extending chan struct{}                              // closed when the hub has answered; nil when nobody asks
-	final     error                                      // the hub's reason for not extending it any more
+	final     error                                      // the hub's reason for not extending it
+	finalAt   time.Time                                  // when it said so
 	channels  map[accounting.ChannelID]*accounting.Meter // that count bytes on it
 }
 
@@ -56,7 +60,7 @@ func (r *Relay) reserve(ctx context.Context, g *grant, max int) (int, error) {
 	for {
 		g.mu.Lock()
 		left := g.signed.Limit - g.used
-		if left < g.signed.Limit/lowWater && g.extending == nil && g.final == nil {
+		if left < g.signed.Limit/lowWater && g.extending == nil && g.mayAskLocked(r.cfg.Clock()) {
 			g.extending = make(chan struct{})
 			r.background(func() { r.extend(g) })
 		}
@@ -86,6 +90,17 @@ func (r *Relay) reserve(ctx context.Context, g *grant, max int) (int, error) {
 	}
 }
 
+// mayAskLocked reports whether the hub may say something else of an extension than it last did.
+func (g *grant) mayAskLocked(now time.Time) bool {
+	switch wire.CodeOf(g.final) {
+	case wire.OK:
+		return true
+	case wire.BalanceExhausted, wire.PartnerCap:
+		return now.Sub(g.finalAt) >= finalPause
+	}
+	return false
+}
+
 // settle gives back what was reserved and did not move.
 func (g *grant) settle(reserved, moved int) {
 	g.mu.Lock()
@@ -111,11 +126,14 @@ func (r *Relay) extend(g *grant) {
 	defer g.mu.Unlock()
 	switch {
 	case err == nil:
-		g.signed = more.SignedGrant
+		g.signed, g.final = more.SignedGrant, nil
 		r.limits.standings.update(more.Terms, r.cfg.Clock())
 		r.regrant(g)
 	case wire.CodeOf(err) != wire.HubAway:
-		g.final = err
+		g.final, g.finalAt = err, r.cfg.Clock()
+		if s := r.limits.standings.of(g.account); s != nil && wire.CodeOf(err) == wire.BalanceExhausted {
+			s.exhausted()
+		}
 	}
 	close(g.extending)
 	g.extending = nil
@@ -175,7 +193,8 @@ func (g *grant) rest() uint64 {
 	return g.signed.Limit - g.used
 }
 
-// usable reports whether a new stream may start on g.
+// usable reports whether a new stream may start on g. A grant that one is about to start on is not idle: the upkeep must
+// not release it under way.
 func (g *grant) usable(now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -184,7 +203,11 @@ func (g *grant) usable(now time.Time) bool {
 	if g.final != nil {
 		least = lastRest
 	}
-	return !g.retired && alive && g.signed.Limit-g.used >= least
+	usable := !g.retired && alive && g.signed.Limit-g.used >= least
+	if usable {
+		g.idleSince = now
+	}
+	return usable
 }
 
 // finals are how far each channel got that counts bytes on g, so that the hub knows when it has seen the last of them.
@@ -231,11 +254,12 @@ func (g *grant) done() {
 	g.released = true
 }
 
-// over reports whether g can be forgotten: nothing runs on it, and nobody may bring it again.
+// over reports whether g can be forgotten: nothing runs on it, nobody may bring it again, and the hub has heard that its
+// rest is free, which a hub that was away for long has not.
 func (g *grant) over(now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.open == 0 && now.UnixMilli() >= g.signed.NotAfter
+	return g.open == 0 && g.released && now.UnixMilli() >= g.signed.NotAfter
 }
 
 // checkGrant refuses a grant that the hub did not sign, that names another relay, or that has run out.

@@ -154,6 +154,88 @@ func TestReleaseIsSaidUntilTheHubHasHeardIt(t *testing.T) {
 	}
 }
 
+// A hub that was away for longer than a grant lasts is told all the same: it would keep the rest for a day else.
+func TestReleaseIsSaidAfterTheGrantHasExpired(t *testing.T) {
+	r, hub, g, _ := grantRelay(t, 1000)
+	now := time.Now()
+	r.cfg.Clock = func() time.Time { return now }
+	away, told := true, 0
+	hub.release = func() error {
+		if away {
+			return wire.Errorf(wire.HubAway, "connection refused")
+		}
+		told++
+		return nil
+	}
+	now = now.Add(2 * time.Hour)
+	r.releaseIdle(t.Context(), false)
+	away = false
+	r.releaseIdle(t.Context(), false)
+	if told != 1 {
+		t.Errorf("the hub was told %d times that the rest is free, want once", told)
+	}
+	r.releaseIdle(t.Context(), false)
+	if r.grants[g.id] != nil {
+		t.Error("a grant that has expired and been released is kept")
+	}
+}
+
+// A partner that pays in when it is warned, or whose day ends, goes on with the streams it has. Until then the hub is not
+// asked at every read.
+func TestGrantIsExtendedWhenTheHubHasChangedItsMind(t *testing.T) {
+	for _, code := range []wire.Code{wire.BalanceExhausted, wire.PartnerCap, wire.GrantInvalid} {
+		t.Run(code.Name(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, hub, g, sign := grantRelay(t, 1000)
+				paid := false
+				hub.renew = func(accounting.GrantID, uint64) (accounting.SignedGrant, error) {
+					if !paid {
+						return accounting.SignedGrant{}, wire.Errorf(code, "no more")
+					}
+					return sign(5000), nil
+				}
+				if n, err := r.reserve(t.Context(), g, 1000); n != 1000 || err != nil {
+					t.Fatalf("reserve: got %d, %v, want the 1000 that are left", n, err)
+				}
+				if _, err := r.reserve(t.Context(), g, 1); wire.CodeOf(err) != wire.OverLimit { // asks a first time
+					t.Fatalf("reserve on an empty grant: got %v, want over_limit", err)
+				}
+				paid = true
+				before := hub.asked.Load()
+				if _, err := r.reserve(t.Context(), g, 1); wire.CodeOf(err) != wire.OverLimit || hub.asked.Load() != before {
+					t.Errorf("reserve at once: got %v after %d questions, want over_limit and no question", err, hub.asked.Load()-before)
+				}
+				time.Sleep(finalPause)
+				want := wire.OK
+				if code == wire.GrantInvalid { // the hub does not change its mind on that
+					want = wire.OverLimit
+				}
+				if _, err := r.reserve(t.Context(), g, 1); wire.CodeOf(err) != want {
+					t.Errorf("reserve later: got %v, want %s", err, want.Name())
+				}
+			})
+		})
+	}
+}
+
+// A grant that has lain idle is not released between the answer that a request may come in and the stream that it opens.
+func TestGrantIsNotReleasedUnderARequest(t *testing.T) {
+	r, hub, pass := limitRelay(t, NoLimits(), officeTerms(accounting.Unlimited()))
+	g := member(t, r, "key-0").current()
+	pass(2 * grantIdle)
+	again := member(t, r, "key-0")
+	if hub.asked != 1 || again.current() != g {
+		t.Fatalf("the hub was asked %d times, want once", hub.asked)
+	}
+	if g.retireIdle(r.cfg.Clock(), false) {
+		t.Error("the grant is released while a request is on its way to it")
+	}
+	pass(grantIdle)
+	if !g.retireIdle(r.cfg.Clock(), false) {
+		t.Error("the grant is kept though nothing has come")
+	}
+}
+
 // A grant that was used on more channels than a release can name would else stay reserved for a day.
 func TestReleaseNamesTheNewestChannelsAndNotTooMany(t *testing.T) {
 	var signed []accounting.Receipt

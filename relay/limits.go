@@ -195,6 +195,13 @@ func (s *standing) update(t accounting.Terms, now time.Time) {
 	s.rate.SetBurstAt(now, burst)
 }
 
+// exhausted notes that the hub has nothing left to grant.
+func (s *standing) exhausted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.terms.Left = 0
+}
+
 // balance is what the account could still have granted when the hub was last asked, and below what it is to be warned.
 func (s *standing) balance() (left, low uint64) {
 	s.mu.Lock()
@@ -236,6 +243,13 @@ func (s *standings) update(t accounting.Terms, now time.Time) *standing {
 	}
 	found.update(t, now)
 	return found
+}
+
+// of is the standing of an account, or nil.
+func (s *standings) of(account accounting.AccountTag) *standing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[account]
 }
 
 // sweepEvery is how often a full table is gone through for entries that are over: what a flood can make us do.

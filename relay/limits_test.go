@@ -20,12 +20,16 @@ type officeHub struct {
 	sign  func(uint64) accounting.SignedGrant
 	terms accounting.Terms
 	asked int
+	empty bool // the balance
 }
 
 func (h *officeHub) Authorise(_ context.Context, _, key string, _ uint64) (accounting.Allowance, error) {
 	h.asked++
 	if !strings.HasPrefix(key, "key-") {
 		return accounting.Allowance{}, wire.Errorf(wire.AuthFailed, "the name or the key is wrong")
+	}
+	if h.empty {
+		return accounting.Allowance{}, wire.Errorf(wire.BalanceExhausted, "nothing is left")
 	}
 	return accounting.Allowance{SignedGrant: h.sign(firstGrant), Terms: h.terms}, nil
 }
@@ -362,5 +366,16 @@ func TestWarnsWhenTheBalanceIsLow(t *testing.T) {
 	pass(accountLife)
 	if left, low := member(t, r, "key-0").LowBalance(); !low || left != terms.Low-1 {
 		t.Errorf("%d bytes left, low %t; want %d and a warning", left, low, terms.Low-1)
+	}
+}
+
+// What other relays have used since the hub last said how much is left shows when it says that nothing is.
+func TestWarnsOfABalanceThatIsGone(t *testing.T) {
+	r, hub, pass := limitRelay(t, NoLimits(), officeTerms(accounting.Unlimited()))
+	member(t, r, "key-0")
+	hub.empty = true
+	pass(accountLife)
+	if left, low := member(t, r, "key-0").LowBalance(); !low || left != firstGrant {
+		t.Errorf("%d bytes left, low %t; want the %d of the grant and a warning", left, low, firstGrant)
 	}
 }
