@@ -4,7 +4,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
+	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +62,23 @@ func (c LimitsConfig) withDefaults() LimitsConfig {
 		}
 	}
 	return c
+}
+
+// check refuses a line of target_rates that would never hold, or would let one connection pass and no other.
+func (c LimitsConfig) check() error {
+	for name, perSecond := range c.TargetRates {
+		text, _, _ := strings.Cut(name, "/") // of an IPv6 address the /64
+		host, err := policy.ParseHost(text)
+		switch {
+		case err != nil:
+			return fmt.Errorf("limits: target_rates: %q: %w", name, err)
+		case site(host) != name:
+			return fmt.Errorf("limits: target_rates: %q is no site: write %q", name, site(host))
+		case perSecond == 0 || math.IsNaN(perSecond):
+			return fmt.Errorf("limits: target_rates: %q has the rate %v: a site stands some, or is negative for no limit", name, perSecond)
+		}
+	}
+	return nil
 }
 
 // NoLimits let everything happen to a target.

@@ -206,6 +206,56 @@ func TestSiteIsWhatBearsTheLoad(t *testing.T) {
 	}
 }
 
+// A line that would never hold, or shut a site out, stops the start and says what to write.
+func TestRatesOfSitesAreReadStrictly(t *testing.T) {
+	for name, c := range map[string]struct {
+		rate float64
+		want string
+	}{
+		"example.com":      {rate: 500},
+		"192.0.2.1":        {rate: -1},
+		"2001:db8::/64":    {rate: 0.5},
+		"www.example.com":  {500, `write "example.com"`},
+		"Example.com":      {500, `write "example.com"`},
+		"example.com/path": {500, `write "example.com"`},
+		"2001:db8::1":      {500, `write "2001:db8::/64"`},
+		"*.example.com":    {500, `"*.example.com"`},
+		"":                 {500, `""`},
+		"quiet.example":    {0, "rate 0"},
+	} {
+		err := LimitsConfig{TargetRates: map[string]float64{name: c.rate}}.check()
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q at %v: got %v, want an error with %q", name, c.rate, err, c.want)
+		}
+	}
+}
+
+// A negative number is no limit, whichever of two that work together it is.
+func TestNegativeLimitsAreNone(t *testing.T) {
+	for name, c := range map[string]LimitsConfig{
+		"target_rate": {TargetRate: -1, TargetStreams: -1}, "target_burst": {TargetBurst: -1, TargetStreams: -1},
+		"short_rate": {ShortRate: -1, TargetRate: -1, TargetStreams: -1}, "short_burst": {ShortBurst: -1, TargetRate: -1, TargetStreams: -1},
+	} {
+		r, _, _ := limitRelay(t, c, officeTerms(accounting.Unlimited()))
+		a, target := member(t, r, "key-0"), targetOf(t, "example.com:443")
+		for n := range 10 * defaultTargetBurst {
+			leave, err := r.enterLimits(a, target)
+			if err == nil {
+				leave()
+				leave, err = r.enterTarget(target)
+			}
+			if err != nil {
+				t.Errorf("%s: connection %d: %v", name, n, err)
+				break
+			}
+			leave()
+			if strings.HasPrefix(name, "short") {
+				r.limits.shorts.ended(a.standing().tag, target, r.cfg.Clock())
+			}
+		}
+	}
+}
+
 // A flood of sites does not grow the table, and a site that was refused is not let in by pushing it out.
 func TestFloodOfTargetsStaysInItsBounds(t *testing.T) {
 	targets := newTargets(LimitsConfig{TargetRate: 1, TargetBurst: 1, TargetStreams: -1})

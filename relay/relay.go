@@ -10,6 +10,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -147,6 +148,9 @@ func New(cfg Config) (*Relay, error) {
 		return nil, errors.New("relay: no sockets")
 	case cfg.Hub == nil || cfg.HubID.IsZero():
 		return nil, errors.New("relay: no hub")
+	}
+	if err := cfg.Limits.check(); err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
 	}
 	r := &Relay{
 		cfg: cfg, edges: newTable(), stays: newStays(cfg.Clock), grants: map[accounting.GrantID]*grant{},

@@ -28,7 +28,7 @@ const (
 //
 // Each short tunnel takes a token when it has ended; an account that owes tokens waits.
 type shorts struct {
-	limit rate.Limit // negative: none
+	limit rate.Limit // negative, as burst: none
 	burst int
 	seed  maphash.Seed
 
@@ -48,6 +48,9 @@ type short struct {
 }
 
 func newShorts(limit float64, burst int) *shorts {
+	if burst < 0 {
+		limit = -1
+	}
 	return &shorts{limit: rate.Limit(limit), burst: burst, seed: maphash.MakeSeed(), all: map[shortKey]*short{}}
 }
 
