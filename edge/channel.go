@@ -47,7 +47,7 @@ func (s *session) openChannel(ctx context.Context) error {
 	if err := s.edge.spool.PutChannel(signed); err != nil {
 		return err
 	}
-	s.channel = signed.ID(s.edge.cfg.Network)
+	s.channel, s.window = signed.ID(s.edge.cfg.Network), signed.Window
 	s.meter = accounting.NewMeter(accounting.MeterConfig{
 		Side: accounting.EdgeSide, Network: s.edge.cfg.Network, Channel: signed.Channel, Key: key, Now: s.edge.cfg.Clock,
 	})

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"sward/accounting"
 	"sward/internal/wire"
 )
 
@@ -46,5 +47,24 @@ func TestNextSessionTakesOverBeforeTheOldOneLeaves(t *testing.T) {
 	}
 	if next.Draining() && len(r.sessions) == 0 {
 		t.Error("the next session has left before another came")
+	}
+}
+
+func TestSessionMakesRoomForOneThatIsTrustedWithMore(t *testing.T) {
+	const window = 512 << 10
+	for _, c := range []struct {
+		window uint32
+		signed uint64
+		want   bool
+	}{
+		{window, 0, false},
+		{window, growAfter*window - 1, false},
+		{window, growAfter * window, true},
+		{2 * window, growAfter * window, false},
+		{accounting.MaxWindow, 1 << 62, false},
+	} {
+		if got := outgrown(c.window, c.signed); got != c.want {
+			t.Errorf("window %d, %d bytes signed: got %v, want %v", c.window, c.signed, got, c.want)
+		}
 	}
 }

@@ -27,7 +27,13 @@ const (
 	sessionLife   = 45 * time.Minute
 	sessionSpread = 7 * time.Minute
 	heirPatience  = 2 * time.Minute // for the next session; without one this one makes room for it
-	heirSettles   = time.Second     // for the relay to take its channel: our goodbye here may overtake it
+
+	// A relay trusts a new edge with a small window, which a fast line fills between two receipts, and a session keeps the
+	// window that it began with. One that has carried growAfter windows of signed bytes makes room for the next, which has
+	// a larger one; growEvery is how often that is looked at, and long enough for the hub to hear of the receipts.
+	growAfter     = 16
+	growEvery     = 20 * time.Second
+	heirSettles   = time.Second // for the relay to take its channel: our goodbye here may overtake it
 	drainPatience = 5 * time.Minute
 	stopPatience  = 10 * time.Second // for running streams when the edge stops
 )
@@ -38,6 +44,7 @@ type session struct {
 	relay   identity.ID
 	tunnel  *tunnel.Session
 	channel accounting.ChannelID
+	window  uint32 // of the channel, in bytes
 	meter   *accounting.Meter
 	quiet   chan struct{} // one slot: a stream has ended, its bytes can be signed for
 	poked   chan struct{} // one slot: a status is to be sent
@@ -175,8 +182,8 @@ func (e *Edge) wireStatus() wire.Status {
 // age has the next session take over in time, with new keys. The relay keeps this one until the channel of the next is
 // open, so that there is no moment without an edge to ask; then its streams finish, and it ends.
 func (s *session) age(ctx context.Context) error {
-	if sleep(ctx, s.edge.sessionLife()); ctx.Err() != nil {
-		return ctx.Err()
+	if err := s.serveTime(ctx); err != nil {
+		return err
 	}
 	s.rolling.Store(true)
 	s.poke()
@@ -194,6 +201,30 @@ func (s *session) age(ctx context.Context) error {
 		return err
 	}
 	return errSessionOver
+}
+
+// serveTime waits until the session's time is over, or until it has outgrown its window.
+func (s *session) serveTime(ctx context.Context) error {
+	life, look := time.NewTimer(s.edge.sessionLife()), time.NewTicker(growEvery)
+	defer life.Stop()
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-life.C:
+			return nil
+		case <-look.C:
+			if last := s.meter.Last(); outgrown(s.window, last.Up+last.Down) {
+				return nil
+			}
+		}
+	}
+}
+
+// outgrown reports whether a session that began with this window and has had so many bytes signed would get a larger one.
+func outgrown(window uint32, signed uint64) bool {
+	return window < accounting.MaxWindow && signed >= growAfter*uint64(window)
 }
 
 // sessionLife is how long a session serves before the next takes over.
