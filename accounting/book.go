@@ -44,9 +44,7 @@ func (c BookConfig) withDefaults() BookConfig {
 	if c.Price == (Price{}) {
 		c.Price = DefaultPrice()
 	}
-	if c.Limits == (Limits{}) {
-		c.Limits = DefaultLimits()
-	}
+	c.Limits = c.Limits.over(DefaultLimits())
 	if c.GrantLife <= 0 {
 		c.GrantLife = defaultGrantLife
 	}

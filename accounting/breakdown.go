@@ -23,6 +23,9 @@ const (
 	// usageSkew is how many days late a report may be: the hub was away, and what was used before is still waiting.
 	usageSkew = 31
 	maxClass  = 32 // bytes of a class's name
+	// maxUsageGroups bounds an answer: at 200 bytes of JSON a line it stays below the bound of one. All countries of a year
+	// by day are 70,000 lines, which are asked for in parts.
+	maxUsageGroups = 20_000
 )
 
 // ClassCrawl is the class of crawl streams, which name no target.
@@ -146,11 +149,11 @@ func (d *Breakdown) write(ctx context.Context, tx *sql.Tx, relay identity.ID, re
 		if !known {
 			continue // forgotten since, or not this relay's to speak of
 		}
-		const add = `INSERT INTO used VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (partner, day, country, class) DO UPDATE SET
-			requests = requests + excluded.requests, refused = refused + excluded.refused, up = up + excluded.up,
-			down = down + excluded.down, abuse = abuse + excluded.abuse`
+		const add = `INSERT INTO used VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9) ON CONFLICT (partner, day, country, class) DO UPDATE SET
+			requests = min(requests + ?5, ?10), refused = min(refused + ?6, ?10), up = min(up + ?7, ?10),
+			down = min(down + ?8, ?10), abuse = min(abuse + ?9, ?10)`
 		if _, err := tx.ExecContext(ctx, add, partner.String(), row.Day, row.Country, d.class(row.Class),
-			int64(row.Requests), int64(row.Refused), int64(row.Up), int64(row.Down), int64(row.Abuse)); err != nil {
+			int64(row.Requests), int64(row.Refused), int64(row.Up), int64(row.Down), int64(row.Abuse), int64(maxUsageSum)); err != nil {
 			return err
 		}
 	}
@@ -177,8 +180,13 @@ func (d *Breakdown) class(c string) string {
 	return other
 }
 
-// maxUsageCount bounds one increment: a day's sum of a thousand relays stays far below what an integer of the database holds.
-const maxUsageCount = 1 << 48
+const (
+	// maxUsageCount bounds one increment.
+	maxUsageCount = 1 << 48
+	// maxUsageSum is where a sum stays, however often a relay that lies adds to it: past what an integer of the database holds
+	// it would become another type, and the partner's use could not be read any more.
+	maxUsageSum = 1 << 53
+)
 
 func (r UsageRow) check(now time.Time) error {
 	day, err := time.Parse(time.DateOnly, r.Day)
@@ -241,7 +249,9 @@ func (d *Breakdown) groups(ctx context.Context, p PartnerID, from, to string, by
 				k.class = class
 			}
 		}
-		sums[k] = sums[k].Plus(c)
+		if sums[k] = sums[k].Plus(c); len(sums) > maxUsageGroups {
+			return nil, wire.Errorf(wire.BadRequest, "that is more than %d lines: ask for fewer days, or by fewer of day, country and class", maxUsageGroups)
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -69,6 +69,55 @@ func TestReportOnAnotherRelaysGrantCountsNothing(t *testing.T) {
 	}
 }
 
+// What one relay says, however large and however often, leaves a partner's use readable.
+func TestRelayThatExaggeratesHidesNoUsage(t *testing.T) {
+	n := countedTown(t)
+	g := n.grant(gib / 4)
+	rows := make([]UsageRow, MaxUsageRows)
+	for i := range rows {
+		rows[i] = n.row(g, "de", "other", UsageCounts{Requests: maxUsageCount, Refused: maxUsageCount, Up: maxUsageCount, Down: maxUsageCount, Abuse: maxUsageCount})
+	}
+	for seq := range uint64(42) { // 42 × 800 × 2^48 is more than 2^63
+		n.must(n.book.ReportUsage(t.Context(), n.relay.ID(), UsageReport{Run: fill16(1), Seq: seq + 1, Rows: rows}))
+	}
+	a, err := n.book.UsageBetween(t.Context(), UsageQuery{Name: n.owner, By: []string{"country"}})
+	want := []UsageGroup{{
+		Country: "de", UsageCounts: UsageCounts{maxUsageSum, maxUsageSum, maxUsageSum, maxUsageSum, maxUsageSum}, Bytes: 2 * maxUsageSum,
+	}}
+	if diff := cmp.Diff(want, a.Breakdown); err != nil || diff != "" {
+		t.Errorf("%v, breakdown (-want +got):\n%s", err, diff)
+	}
+}
+
+// One question cannot make the hub write down a year of everything.
+func TestAnswerAboutUsageIsBounded(t *testing.T) {
+	n := countedTown(t)
+	g := n.grant(gib / 4)
+	report := UsageReport{Run: fill16(1)}
+	today := n.clock.Now().UTC()
+	tell := func() {
+		report.Seq++
+		n.must(n.book.ReportUsage(t.Context(), n.relay.ID(), report))
+		report.Rows = nil
+	}
+	for i := range maxUsageGroups + 1 {
+		row := n.row(g, string([]byte{'a' + byte(i%26), 'a' + byte(i/26%26)}), "other", UsageCounts{Requests: 1})
+		row.Day = today.AddDate(0, 0, -i/(26*26)).Format(time.DateOnly)
+		if report.Rows = append(report.Rows, row); len(report.Rows) == MaxUsageRows {
+			tell()
+		}
+	}
+	tell()
+	_, err := n.book.UsageBetween(t.Context(), UsageQuery{Name: n.owner, By: []string{"day", "country"}})
+	if wire.CodeOf(err) != wire.BadRequest || !strings.Contains(err.Error(), "fewer days") {
+		t.Errorf("by day and country: got %v, want bad_request that says what to ask instead", err)
+	}
+	a, err := n.book.UsageBetween(t.Context(), UsageQuery{Name: n.owner, By: []string{"country"}})
+	if err != nil || len(a.Breakdown) != 26*26 {
+		t.Errorf("by country: got %d lines, %v; want %d", len(a.Breakdown), err, 26*26)
+	}
+}
+
 func TestReportsAreReadStrictly(t *testing.T) {
 	n := countedTown(t)
 	g := n.grant(gib / 4)

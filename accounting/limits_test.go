@@ -28,6 +28,19 @@ func TestLimitsAreInTheJournalAndProvable(t *testing.T) {
 	}
 }
 
+// A hub that sets one of the limits has the others by default, and says so.
+func TestLimitsOfAHubAreFilledUp(t *testing.T) {
+	n := newTown(t)
+	n.must(n.book.Close())
+	n.cfg.Limits = Limits{Rate: 5}
+	n.open()
+	want := DefaultLimits()
+	want.Rate = 5
+	if u, err := n.book.Usage(t.Context(), n.owner); err != nil || u.Limits != want {
+		t.Errorf("the limits are %+v, %v; want %+v", u.Limits, err, want)
+	}
+}
+
 func TestLimitsHaveBounds(t *testing.T) {
 	n := newTown(t)
 	for _, l := range []Limits{{Rate: maxLimit + 1}, {Burst: maxLimit + 1}, {Streams: maxLimit + 1}, {Day: MaxCount + 1}} {
