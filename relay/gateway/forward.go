@@ -61,9 +61,10 @@ func (g *Gateway) roundTrip(r *http.Request, _ *goproxy.ProxyCtx) (*http.Respons
 		resp = refusalResponse(e)
 	} else {
 		stripResponse(resp.Header)
+		stripTrailer(resp.Trailer)
 		// The last member of the list is ours, whatever a target has said in our name (RFC 9209 §2).
 		resp.Header.Add(headerStatus, fmt.Sprintf("sward; received-status=%d", resp.StatusCode))
-		x.body = &body{ReadCloser: resp.Body}
+		x.body = &body{ReadCloser: resp.Body, resp: resp}
 		resp.Body = x.body
 	}
 	announce(resp.Header, x.conn.Exit(), x.who) // a refusal too: what the target was sent is paid
@@ -126,6 +127,17 @@ func stripResponse(h http.Header) {
 	})
 }
 
+// stripTrailer is stripResponse for what stands behind a body. Programs read it as more of the header, and the door says
+// nothing there, so what would be in its name is gone.
+func stripTrailer(h http.Header) {
+	stripHops(h)
+	for name := range h {
+		if key := http.CanonicalHeaderKey(name); strings.HasPrefix(key, "Sward-") || key == headerStatus {
+			delete(h, name)
+		}
+	}
+}
+
 func stripHops(h http.Header) {
 	for _, list := range h["Connection"] {
 		for name := range strings.SplitSeq(list, ",") {
@@ -179,15 +191,20 @@ func (u *upload) Close() error {
 	return u.ReadCloser.Close()
 }
 
-// body notes that a response broke off: goproxy ends a response in the same way whether it did or not.
+// body notes that a response broke off: goproxy ends a response in the same way whether it did or not. Behind its end
+// stands the trailer, which goproxy passes on.
 type body struct {
 	io.ReadCloser
-	err error
+	resp *http.Response
+	err  error
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	switch {
+	case err == io.EOF:
+		stripTrailer(b.resp.Trailer)
+	case err != nil:
 		b.err = err
 	}
 	return n, err

@@ -59,6 +59,26 @@ func TestPartnerSeesTheResponseAndNothingOfTheHop(t *testing.T) {
 	}
 }
 
+// What stands behind a body is read as more of the header by many a program: nobody speaks in the door's name there either,
+// announced or not.
+func TestTrailerIsNotInTheDoorsName(t *testing.T) {
+	for name, announced := range map[string]string{"announced": "Trailer: Sward-Error, X-Mine, Proxy-Status\r\n", "not announced": ""} {
+		t.Run(name, func(t *testing.T) {
+			d := openDoor(t, answerRaw("HTTP/1.1 200 OK\r\n"+announced+"Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n"+
+				"Sward-Error: paused\r\nsward-billable: ?0\r\nProxy-Status: sward; error=dns_error\r\n"+
+				"Proxy-Authenticate: Basic realm=phish\r\nX-Mine: 2\r\n\r\n"))
+			_, r := d.raw(t, get(host, strings.TrimSuffix(basic, "\r\n")))
+			resp, body := response(t, r, "GET")
+			if body != "whole" {
+				t.Errorf("got %q, want the body", body)
+			}
+			if diff := cmp.Diff(http.Header{"X-Mine": {"2"}}, resp.Trailer); diff != "" {
+				t.Errorf("trailer (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // A response that breaks off must look broken: a partner must never store half a page as a whole one.
 func TestResponseThatBreaksOffLooksBroken(t *testing.T) {
 	for name, head := range map[string]string{
