@@ -85,13 +85,17 @@ func (g *Gateway) serveQUIC(stopping, lasting context.Context, conn *quic.Conn) 
 		g.cfg.Tune(conn)
 	}
 	c := &h3conn{Conn: conn, ctx: lasting, acks: conn.QlogTrace().(*acks)}
-	bye := func() { conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") } //nolint:errcheck // it is gone
+	flooded := func() { conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "") } //nolint:errcheck // it is gone
+	bye := func() { conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") }           //nolint:errcheck // it is gone
 	server := &http3.Server{
 		MaxHeaderBytes: g.cfg.HeaderBytes, IdleTimeout: g.cfg.IdleTime, Logger: slog.New(slog.DiscardHandler),
 		// Nothing is taken over here: a stream is met before its head is read and before anything is sent on it.
 		StreamDispatcher: func(_ http3.FrameType, s *quic.Stream, _ error) (bool, error) {
 			c.acks.hold(s.StreamID())
 			context.AfterFunc(s.Context(), func() { c.acks.drop(s.StreamID()) })
+			if c.streams.begin() {
+				flooded()
+			}
 			return false, s.SetReadDeadline(time.Now().Add(g.cfg.HeaderTime))
 		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,10 +103,11 @@ func (g *Gateway) serveQUIC(stopping, lasting context.Context, conn *quic.Conn) 
 				panic(http.ErrAbortHandler)
 			}
 			defer c.streams.Done()
+			c.streams.met()
 			a := &answer{ResponseWriter: w, asked: r.Context()}
 			defer func() {
 				if c.streams.over(a.given) {
-					conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "") //nolint:errcheck // it is gone
+					flooded()
 				}
 			}()
 			s := newH3Stream(a, r, c)

@@ -89,6 +89,21 @@ func (s *streams) over(answered bool) (flood bool) {
 	return s.early == maxEarly
 }
 
+// begin notes a request whose head is still to come, and tells what over does: one that is reset before its head has come
+// gets no further. met is called when it does.
+func (s *streams) begin() (flood bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.early++
+	return s.early == maxEarly
+}
+
+func (s *streams) met() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.early = max(s.early-1, 0)
+}
+
 // answer knows whether a request was answered before its client reset it.
 type answer struct {
 	http.ResponseWriter
