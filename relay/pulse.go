@@ -13,12 +13,15 @@ const (
 	pulseEvery = time.Second
 	// probeAfter is the silence after which an edge with streams is sent a frame that its tunnel has to acknowledge.
 	probeAfter = 2 * time.Second
-	// suspectAfter is the silence, with a probe unanswered, after which an edge gets no more streams, and those that wait
-	// for its answer go to another one: a round trip and a half of the slowest lines that carry anything.
-	suspectAfter = 4 * time.Second
+	// suspectAfter is how long a probe may go unanswered before an edge gets no more streams, and those that wait for its
+	// answer go to another one: a round trip and a half of the slowest lines that carry anything.
+	suspectAfter = 3 * time.Second
 	// goneAfter is the silence after which its streams are ended: long enough for a router to find its line again, short
 	// enough for those who wait. A quiet edge, without streams, has the tunnel's own idle time.
 	goneAfter = 20 * time.Second
+	// stalledAfter is the time between two looks after which it was the relay that stood still, and may have answers lying
+	// in its sockets: that time is no silence of the edge's.
+	stalledAfter = 4 * pulseEvery
 )
 
 // errSilent is what those are told who wait for an edge that has fallen silent.
@@ -34,7 +37,8 @@ type pulse struct {
 	// Owned by the one who looks.
 	received uint64    // as of heard
 	heard    time.Time // when something last came, or nobody was waiting
-	probed   bool      // since then
+	probed   time.Time // since then; zero: not
+	looked   time.Time
 }
 
 // suspected reports whether the edge is to get no new streams.
@@ -85,19 +89,25 @@ func (p *pulse) busy() bool {
 // look judges an edge by how much has come from it so far. While nobody uses the edge its silence says nothing. probe is
 // true once in a silence: the edge is to be made to answer.
 func (p *pulse) look(now time.Time, received uint64, used bool) (probe, gone bool) {
+	gap := now.Sub(p.looked)
+	p.looked = now
 	if received != p.received || p.heard.IsZero() || !used && !p.busy() {
-		p.received, p.heard, p.probed = received, now, false
+		p.received, p.heard, p.probed = received, now, time.Time{}
 		p.set(false)
 		return false, false
 	}
+	probed := !p.probed.IsZero()
+	if probed && gap > stalledAfter {
+		p.heard, p.probed = p.heard.Add(gap), p.probed.Add(gap)
+	}
 	silence := now.Sub(p.heard)
 	switch {
-	case silence >= goneAfter && p.probed:
+	case silence >= goneAfter && probed:
 		return false, true
-	case silence >= suspectAfter && p.probed:
+	case probed && now.Sub(p.probed) >= suspectAfter:
 		p.set(true)
-	case silence >= probeAfter && !p.probed:
-		p.probed = true
+	case silence >= probeAfter && !probed:
+		p.probed = now
 		return true, false
 	}
 	return false, false

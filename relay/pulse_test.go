@@ -22,7 +22,12 @@ func TestSilentEdgeIsProbedSuspectedAndGone(t *testing.T) {
 			{2 * time.Second, 12, true, false, false, false},
 			{3 * time.Second, 12, true, true, false, false},
 			{4 * time.Second, 12, true, false, false, false},
-			{5 * time.Second, 12, true, false, false, true},
+			{5 * time.Second, 12, true, false, false, false},
+			{6 * time.Second, 12, true, false, false, true},
+			{9 * time.Second, 12, true, false, false, true},
+			{12 * time.Second, 12, true, false, false, true},
+			{15 * time.Second, 12, true, false, false, true},
+			{18 * time.Second, 12, true, false, false, true},
 			{20 * time.Second, 12, true, false, false, true},
 			{21 * time.Second, 12, true, false, true, true},
 		},
@@ -36,6 +41,7 @@ func TestSilentEdgeIsProbedSuspectedAndGone(t *testing.T) {
 		"lost its line for ten seconds": {
 			{0, 10, true, false, false, false},
 			{3 * time.Second, 10, true, true, false, false},
+			{6 * time.Second, 10, true, false, false, true},
 			{9 * time.Second, 10, true, false, false, true},
 			{10 * time.Second, 11, true, false, false, false},
 		},
@@ -44,6 +50,26 @@ func TestSilentEdgeIsProbedSuspectedAndGone(t *testing.T) {
 			{time.Hour, 10, false, false, false, false},
 			{time.Hour + time.Second, 10, true, false, false, false}, // the silence begins with the use
 			{time.Hour + 2*time.Second, 10, true, true, false, false},
+		},
+		"a line with a round trip of two seconds and some": {
+			{0, 10, true, false, false, false},
+			{2 * time.Second, 10, true, true, false, false},
+			{3 * time.Second, 10, true, false, false, false},
+			{4 * time.Second, 10, true, false, false, false}, // the answer is all but there
+			{5 * time.Second, 11, true, false, false, false},
+		},
+		"the relay was stopped while it waited for the answer": {
+			{0, 10, true, false, false, false},
+			{2 * time.Second, 10, true, true, false, false},
+			{time.Minute, 10, true, false, false, false}, // the answer lies in the socket
+			{time.Minute + time.Second, 11, true, false, false, false},
+		},
+		"the relay was stopped, and the edge has died": {
+			{0, 10, true, false, false, false},
+			{2 * time.Second, 10, true, true, false, false},
+			{time.Minute, 10, true, false, false, false},
+			{time.Minute + time.Second, 10, true, false, false, false},
+			{time.Minute + 3*time.Second, 10, true, false, false, true},
 		},
 		// A process that stood still for a minute has heard nothing either: the edge is asked before it is judged.
 		"the relay was stopped": {
