@@ -2,9 +2,11 @@ package tunnel
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -138,5 +140,26 @@ func checkProbeIsAnswered(t *testing.T, via Carrier) {
 			}
 		}
 		edge.Control(soon(t))
+	}
+}
+
+// A line that is so slow that the answer to a probe waits behind what was sent is told from a dead one: its kernel
+// acknowledges.
+func TestDeliveryOverTCPIsHeard(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this system does not tell what was delivered")
+	}
+	edge, relay := pair(t, TCP)
+	near, _ := stream(t, relay, edge)
+	before := relay.Received()
+	if _, err := near.Write(make([]byte, 64<<10)); err != nil { // which the edge does not read
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), keepAlive/2) // until then nobody speaks
+	defer cancel()
+	for relay.Received() == before {
+		if ctx.Err() != nil {
+			t.Fatal("64 KiB were delivered, and nothing was heard")
+		}
 	}
 }

@@ -21,10 +21,16 @@ import (
 )
 
 const (
-	// maxTCPStreams is how many streams a peer may have open at once over TCP.
+	// maxTCPStreams is how many streams a listener may have open at once over TCP.
 	// yamux has a window for each and none for all, so that their number bounds
-	// what a peer can send unread: 64 MiB.
+	// what a peer can send unread: 64 MiB at an edge, from a relay that it has chosen.
 	maxTCPStreams = 256
+	// maxTCPCalls is how many a dialer may: 8 MiB unread, as over QUIC, since anybody
+	// with a key may dial. Of them only the hub opens any but the control stream.
+	maxTCPCalls = 32
+	// tcpDelivered is the bytes that the peer's kernel has to acknowledge to be heard
+	// with them: a probe's few are also acknowledged for a program that hangs.
+	tcpDelivered = 8 << 10
 	// tcpGrowth is how many bytes the windows of a session may grow by together,
 	// from the 256 KiB at which yamux begins each.
 	tcpGrowth = 16 << 20
@@ -52,13 +58,13 @@ type tcpCarrier struct {
 
 // newTCP starts yamux on a connection whose handshake is done.
 func newTCP(cfg Config, conn *tls.Conn, under *records, dialer bool) (*tcpCarrier, error) {
-	start, most := yamux.Server, int32(maxTCPStreams)
+	start, most, theirs := yamux.Server, maxTCPStreams, maxTCPCalls+1
 	if dialer {
-		start = yamux.Client
-		most++ // the control stream
+		start, most, theirs = yamux.Client, theirs, most // the control stream is the dialer's
 	}
-	c := &tcpCarrier{conn: conn, link: newTCPLink(conn, under, dialer), incoming: make(chan *yamux.Stream), most: most}
+	c := &tcpCarrier{conn: conn, link: newTCPLink(conn, under, dialer), incoming: make(chan *yamux.Stream), most: int32(most)}
 	config := yamuxConfig(cfg.Idle)
+	config.MaxIncomingStreams = uint32(theirs)
 	c.patience = config.ConnectionWriteTimeout
 	var err error
 	if c.mux, err = start(c.link, config, newGrowth()); err != nil {
@@ -72,8 +78,7 @@ func newTCP(cfg Config, conn *tls.Conn, under *records, dialer bool) (*tcpCarrie
 
 func yamuxConfig(idle time.Duration) *yamux.Config {
 	c := yamux.DefaultConfig()
-	c.AcceptBacklog = maxTCPStreams + 1 // and the control stream
-	c.MaxIncomingStreams = maxTCPStreams + 1
+	c.AcceptBacklog = maxTCPStreams // of both sides' streams: no less than either may open
 	c.PingBacklog = tcpPings
 	c.KeepAliveInterval = idle / keptAlive
 	c.MeasureRTTInterval = idle
@@ -138,9 +143,14 @@ func (c *tcpCarrier) context() context.Context { return c.ctx }
 func (c *tcpCarrier) why() error               { return context.Cause(c.ctx) }
 func (c *tcpCarrier) tls() tls.ConnectionState { return c.conn.ConnectionState() }
 func (c *tcpCarrier) rtt() time.Duration       { return c.mux.RTT() }
-func (c *tcpCarrier) received() uint64         { return c.link.received.Load() }
 func (c *tcpCarrier) localAddr() net.Addr      { return c.link.LocalAddr() }
 func (c *tcpCarrier) remoteAddr() net.Addr     { return c.link.RemoteAddr() }
+
+// received counts what was delivered to the peer, too: on a line that is slow enough its
+// answers wait behind that.
+func (c *tcpCarrier) received() uint64 {
+	return c.link.received.Load() + delivered(c.link.raw.Conn)/tcpDelivered
+}
 
 // probe pings, once at a time: TCP's acknowledgements are the kernel's affair.
 func (c *tcpCarrier) probe() {

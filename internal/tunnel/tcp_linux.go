@@ -28,3 +28,22 @@ func tuneTCP(conn net.Conn) {
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent) //nolint:errcheck // see above
 	})
 }
+
+// delivered is how many bytes the kernel at the other end has acknowledged; 0 where
+// nobody knows.
+func delivered(conn net.Conn) (acked uint64) {
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	raw.Control(func(fd uintptr) { //nolint:errcheck // of a closed socket nothing is known
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			acked = info.Bytes_acked
+		}
+	})
+	return acked
+}
