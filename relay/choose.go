@@ -21,7 +21,7 @@ func (t *table) pick(w *Want) (*edge, error) {
 		refusal *wire.Error
 	)
 	if w.Edge.IsZero() { // who asks for one edge hears its own word
-		w.refuse, refusal = t.refusals.known(w, w.refuse, now)
+		w.refuse, refusal = t.refusals.known(w, t.proofs, w.refuse, now)
 	}
 	e := t.chooseApart(w, now)
 	w.refuse = w.refuse[:own]
@@ -127,6 +127,7 @@ func (t *table) count(e *edge, w *Want, err error, took time.Duration) (policy u
 	now, code := t.now(), wire.CodeOf(err)
 	if code == wire.OK {
 		t.usual.count(w.Site, took)
+		t.proofs.note(&e.facts, w, now)
 	}
 	e.facts.score.count(w.Site, outcome{code, took}, t.usual[w.Site], now)
 	if code == wire.StreamLimit {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -115,6 +116,61 @@ func TestRefusalOfRulesIsRememberedWhenTwoAgree(t *testing.T) {
 		edges.drop(edges.edges[idOf(n)])
 	}
 	check("nobody is left", bank(), wire.NoEdge)
+}
+
+// Two edges that take the name of rules which they do not have hide nobody who serves under them.
+func TestTwoEdgesThatLieHideNobody(t *testing.T) {
+	now := pickTime
+	edges := newTable()
+	edges.now = func() time.Time { return now }
+	for n, from := range []string{"44.128.1.1:1", "44.128.2.1:1", "44.128.3.1:1"} {
+		enterAt(t, edges, n, from)
+	}
+	w := &Want{App: wire.AppProxy, Host: "shop.example", Port: 443, Purpose: 3}
+	lie := func() {
+		for n := range 2 {
+			for _, code := range []wire.Code{wire.AppDenied, wire.PurposeDenied, wire.PortNotAllowed, wire.DomainDenied} {
+				edges.count(edges.edges[idOf(n)], w, wire.Errorf(code, "not here"), time.Second)
+			}
+		}
+	}
+	serve := func() { edges.count(edges.edges[idOf(2)], w, nil, time.Second) }
+	served := func(step string) {
+		t.Helper()
+		e, err := edges.pick(w)
+		if err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		e.release()
+	}
+	serve()
+	lie()
+	served("after the lie")
+	for range 20 {
+		now = now.Add(time.Minute)
+		serve()
+		lie()
+		served("while others serve on")
+	}
+	now = now.Add(refusalMemory)
+	lie()
+	if _, err := edges.pick(w); err == nil {
+		t.Error("two refusals count for nothing, though nobody has served for long")
+	}
+}
+
+func TestProofsAreBounded(t *testing.T) {
+	m := proofs{}
+	c := &Candidate{Policy: 1}
+	for n := range 2 * maxProofs {
+		m.note(c, &Want{App: wire.AppProxy, Port: 443, Host: fmt.Sprintf("%d.example", n)}, pickTime)
+	}
+	if len(m) > maxProofs {
+		t.Errorf("%d proofs are kept, want at most %d", len(m), maxProofs)
+	}
+	if m.note(&Candidate{}, &Want{App: wire.AppProxy, Port: 80}, pickTime); m.hold(proof{0, thing{port: 80}}, pickTime) {
+		t.Error("an edge that has not said which rules are its own proves something")
+	}
 }
 
 func TestOnlyRefusalsOfRulesAreRemembered(t *testing.T) {

@@ -120,6 +120,7 @@ type table struct {
 	networks  map[uint32]*int
 	policies  map[[32]byte]uint32
 	refusals  refusals
+	proofs    proofs
 	recents   map[tag]*recent
 	usual     usual
 	rnd       *rand.Rand
@@ -132,7 +133,7 @@ func newTable() *table {
 		index:    newIndex(func(c *Candidate) *listing { return &c.offered }),
 		here:     newIndex(func(c *Candidate) *listing { return &c.here }),
 		prefixes: map[netip.Prefix]*int{}, networks: map[uint32]*int{},
-		policies: map[[32]byte]uint32{}, refusals: refusals{}, recents: map[tag]*recent{},
+		policies: map[[32]byte]uint32{}, refusals: refusals{}, proofs: proofs{}, recents: map[tag]*recent{},
 		rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // spreading load needs no secrecy
 	}
 }

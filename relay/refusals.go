@@ -14,6 +14,8 @@ const (
 	// maxRefusals bounds the things that are remembered as refused, maxRefusers the policies for each.
 	maxRefusals = 4096
 	maxRefusers = 16
+	// maxProofs bounds the things that policies are known to let pass. One that is forgotten is proved by the next stream.
+	maxProofs = 4096
 )
 
 // thing is what a policy refuses: an app, a purpose, a port or a host, the other fields being zero.
@@ -86,18 +88,55 @@ func (m refusals) learn(c *Candidate, w *Want, err *wire.Error, now time.Time) b
 	return true
 }
 
+// things are all that a policy may refuse w for.
+func things(w *Want) [4]thing {
+	return [...]thing{{app: w.App}, {purpose: w.Purpose}, {port: w.Port}, {host: w.Host}}
+}
+
+// proof is that an edge with a policy has let a thing pass.
+type proof struct {
+	policy uint32
+	thing  thing
+}
+
+// proofs are when that was. Two edges are cheap, and refusals are words: who says of a policy under which others serve a
+// thing that it refuses that thing is not believed.
+type proofs map[proof]time.Time
+
+// note remembers that c has opened a stream for w.
+func (m proofs) note(c *Candidate, w *Want, now time.Time) {
+	if c.Policy == 0 {
+		return
+	}
+	for _, what := range things(w) {
+		p := proof{c.Policy, what}
+		if what == (thing{}) {
+			continue
+		}
+		if _, known := m[p]; !known {
+			dropOne(m, maxProofs)
+		}
+		m[p] = now
+	}
+}
+
+func (m proofs) hold(p proof, now time.Time) bool {
+	at, known := m[p]
+	return known && now.Sub(at) < refusalMemory
+}
+
 // known appends to refuse the policies that are known to refuse w, and returns one such refusal.
-func (m refusals) known(w *Want, refuse []uint32, now time.Time) ([]uint32, *wire.Error) {
+func (m refusals) known(w *Want, against proofs, refuse []uint32, now time.Time) ([]uint32, *wire.Error) {
 	if len(m) == 0 {
 		return refuse, nil
 	}
 	var last *wire.Error
-	for _, what := range [...]thing{{app: w.App}, {purpose: w.Purpose}, {port: w.Port}, {host: w.Host}} {
+	for _, what := range things(w) {
 		if what == (thing{}) {
 			continue
 		}
 		for _, r := range m[what] {
-			if r.confirmed && now.Before(r.until) {
+			if r.confirmed && now.Before(r.until) && !against.hold(proof{r.policy, what}, now) {
 				refuse, last = append(refuse, r.policy), r.err
 			}
 		}
