@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -135,5 +136,39 @@ func TestUpBytesAreCountedBeforeTheEdgeCanCountThem(t *testing.T) {
 	}
 	if up, _, _, _ := meter.Totals(); up != size {
 		t.Errorf("after %d bytes were written %d are counted", size, up)
+	}
+}
+
+// A stream waits for its last bytes while they, or those before them on its connection, arrive: but not for ever, as when a
+// client of HTTP/3 leaves out one packet and acknowledges all others.
+func TestLastBytesAreWaitedForWithABound(t *testing.T) {
+	const second, longest = time.Second, 10 * time.Minute
+	for _, c := range []struct {
+		name        string
+		own, others time.Duration // between two acknowledgements; 0 is none
+		want        time.Duration
+	}{
+		{"nothing is acknowledged", 0, 0, lingerLimit},
+		{"other streams' bytes alone", 0, second, lingerBehind},
+		{"the stream's alone", second, 0, longest},
+		{"both, the stream's seldom", lingerBehind / 2, second, longest},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			began := time.Now()
+			p, pending, ahead := newPatience(1_000_000, 0, began), 1_000_000, uint64(0)
+			var waited time.Duration
+			for ; waited < longest && !p.over(began.Add(waited)); waited += second {
+				if c.own > 0 && waited%c.own == 0 {
+					pending--
+				}
+				if c.others > 0 && waited%c.others == 0 {
+					ahead++
+				}
+				p.look(pending, ahead, began.Add(waited))
+			}
+			if waited < c.want || waited > c.want+2*second {
+				t.Errorf("waited for %v, want %v", waited, c.want)
+			}
+		})
 	}
 }
