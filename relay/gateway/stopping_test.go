@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -147,4 +148,31 @@ func TestStalledReaderOverH2IsGivenUp(t *testing.T) {
 			return
 		}
 	}
+}
+
+// A site may be silent for the idle time after any piece of its response, over HTTP/2 as over HTTP/1.
+func TestQuietSiteIsNotTakenForAStalledReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const idle = time.Minute
+		s := &deadlined{}
+		p := &punctual{ResponseWriter: httptest.NewRecorder(), stream: s, idle: idle}
+		for range 10 {
+			p.Write([]byte("a piece"))
+			if left := time.Until(s.at); left < idle || left > 2*idle {
+				t.Errorf("the stream is reset %v after a piece, want %v", left, idle)
+			}
+			time.Sleep(idle/4 - time.Second)
+		}
+	})
+}
+
+// deadlined remembers its deadline.
+type deadlined struct {
+	net.Conn
+	at time.Time
+}
+
+func (d *deadlined) SetWriteDeadline(at time.Time) error {
+	d.at = at
+	return nil
 }

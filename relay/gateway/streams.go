@@ -198,7 +198,8 @@ func checkStream(r *http.Request) *wire.Error {
 }
 
 // punctual gives a partner that does not read its answer the idle time: the connection's own limit does not see one
-// stream.
+// stream. HTTP/2 resets a stream at its deadline whether a write is waiting or not, so a deadline is never less than the
+// idle time after the last write, though not every write sets one.
 type punctual struct {
 	http.ResponseWriter
 	stream net.Conn
@@ -209,7 +210,7 @@ type punctual struct {
 func (p *punctual) Write(b []byte) (int, error) {
 	if now := time.Now(); now.Sub(p.set) > p.idle/4 {
 		p.set = now
-		p.stream.SetWriteDeadline(now.Add(p.idle)) //nolint:errcheck // on a stream that is gone, as the write will tell
+		p.stream.SetWriteDeadline(now.Add(p.idle + p.idle/4)) //nolint:errcheck // on a stream that is gone, as the write will tell
 	}
 	return p.ResponseWriter.Write(b)
 }
