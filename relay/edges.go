@@ -16,9 +16,6 @@ import (
 const (
 	// maxEdges bounds the table: at 64 KiB of memory for an idle edge this is what one relay of 1 GiB can keep.
 	maxEdges = 16384
-	// maxPolicies bounds the digests that have a number. Most owners leave the rules as they come, so there are far fewer
-	// than edges; those beyond share number 0, of which nothing is learnt.
-	maxPolicies = 16384
 )
 
 // edge is one connected edge. Its session and identity never change.
@@ -32,6 +29,7 @@ type edge struct {
 	table   *table    // once it is in one
 	facts   Candidate // all that the choice knows; under the table's lock
 	rolling bool      // says that its next session is about to come; under the table's lock
+	rules   [32]byte  // digest of its owner's rules, as it last said; under the table's lock
 
 	mu    sync.Mutex
 	meter *accounting.Meter // nil until the channel is open: a session has one channel
@@ -118,7 +116,8 @@ type table struct {
 	here      index                 // of all
 	prefixes  map[netip.Prefix]*int
 	networks  map[uint32]*int
-	policies  map[[32]byte]uint32
+	policies  map[[32]byte]*rules
+	numbered  uint32 // the number that a digest was given last
 	refusals  refusals
 	proofs    proofs
 	recents   map[tag]*recent
@@ -133,7 +132,7 @@ func newTable() *table {
 		index:    newIndex(func(c *Candidate) *listing { return &c.offered }),
 		here:     newIndex(func(c *Candidate) *listing { return &c.here }),
 		prefixes: map[netip.Prefix]*int{}, networks: map[uint32]*int{},
-		policies: map[[32]byte]uint32{}, refusals: refusals{}, proofs: proofs{}, recents: map[tag]*recent{},
+		policies: map[[32]byte]*rules{}, refusals: refusals{}, proofs: proofs{}, recents: map[tag]*recent{},
 		rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // spreading load needs no secrecy
 	}
 }
@@ -198,6 +197,7 @@ func (t *table) promote(e *edge) {
 func (t *table) drop(e *edge) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.keepRules(e, [32]byte{})
 	if t.parting[e.id] == e {
 		delete(t.parting, e.id)
 	}
@@ -294,19 +294,40 @@ func (t *table) status(e *edge, s wire.Status) {
 		t.index.take(c)
 	}
 	c.Paused, c.Room, c.Apps = s.Flags&wire.StatusPaused != 0, s.Room, s.Apps
-	c.Policy = t.policy(s.Policy)
+	t.keepRules(e, s.Policy)
 	e.rolling = s.Flags&wire.StatusRolling != 0
 	t.relist(e)
 }
 
-// policy is the number of a digest; 0 is that of none.
-func (t *table) policy(digest [32]byte) uint32 {
-	n, known := t.policies[digest]
-	if !known && digest != [32]byte{} && len(t.policies) < maxPolicies {
-		n = uint32(len(t.policies) + 1)
-		t.policies[digest] = n
+// rules are those of one digest. They have a number while a connected edge says that they are its own, so that an edge
+// which says something else each second takes up no more room than any other.
+type rules struct {
+	number uint32
+	edges  int
+}
+
+// keepRules notes the digest of an edge's rules. No digest has number 0, of which nothing is learnt.
+func (t *table) keepRules(e *edge, digest [32]byte) {
+	if e.rules == digest {
+		return
 	}
-	return n
+	if old := t.policies[e.rules]; old != nil {
+		if old.edges--; old.edges == 0 {
+			delete(t.policies, e.rules)
+		}
+	}
+	e.rules, e.facts.Policy = digest, 0
+	if digest == [32]byte{} {
+		return
+	}
+	now := t.policies[digest]
+	if now == nil {
+		t.numbered++
+		now = &rules{number: t.numbered}
+		t.policies[digest] = now
+	}
+	now.edges++
+	e.facts.Policy = now.number
 }
 
 // suspend replaces the set of edges that get no work, as the hub last told it.

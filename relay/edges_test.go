@@ -284,3 +284,29 @@ func TestAddressOfAnEdgeIsThatOfItsTunnel(t *testing.T) {
 		}
 	}
 }
+
+// An edge that says something else of its rules each second takes no number from others.
+func TestRulesHaveANumberWhileAnEdgeHasThem(t *testing.T) {
+	edges := newTable()
+	one, _ := enterAt(t, edges, 1, "44.128.1.1:1")
+	two, _ := enterAt(t, edges, 2, "44.128.2.1:1")
+	for n := range 2 * maxEdges {
+		one.setStatus(wire.Status{Room: 1 << 30, Apps: one.apps, Policy: [32]byte{2, byte(n), byte(n >> 8)}})
+	}
+	if n := len(edges.policies); n != 2 {
+		t.Errorf("%d rules have a number, want those of two edges", n)
+	}
+	one.setStatus(wire.Status{Room: 1 << 30, Apps: one.apps, Policy: [32]byte{1}})
+	if a, b := one.candidate().Policy, two.candidate().Policy; a != b || a == 0 {
+		t.Errorf("edges with the same rules have the numbers %d and %d", a, b)
+	}
+	one.setStatus(wire.Status{Room: 1 << 30, Apps: one.apps})
+	if n := one.candidate().Policy; n != 0 {
+		t.Errorf("an edge that says nothing of its rules has the number %d", n)
+	}
+	edges.drop(two)
+	edges.drop(two)
+	if n := len(edges.policies); n != 0 {
+		t.Errorf("%d rules have a number, want none when all who had them have left", n)
+	}
+}
