@@ -2,13 +2,55 @@ package relay
 
 import (
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"sward/accounting"
+	"sward/internal/wire"
 	"sward/policy"
+	"sward/relay/gateway"
 )
+
+// A client that asks for nothing but what is on a list is held to its account's rate like any other, and fills no log.
+func TestBlockedRequestsAreHeldToTheRateAndFillNoLog(t *testing.T) {
+	r, _, _ := limitRelay(t, NoLimits(), officeTerms(accounting.Limits{Rate: 100, Burst: 2000, Streams: 10}))
+	path := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(path, []byte("bad.example\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	r.limits.log = slog.New(slog.NewTextHandler(&log, nil))
+	var err error
+	if r.blocklists, err = openBlocklists(r.limits.log, []string{path}); err != nil {
+		t.Fatal(err)
+	}
+	a := member(t, r, "key-0")
+	codes := map[wire.Code]int{}
+	for range 5000 {
+		_, err := r.dial(t.Context(), a, targetOf(t, "bad.example:443"), gateway.Exit{})
+		codes[wire.CodeOf(err)]++
+	}
+	if want := map[wire.Code]int{wire.DomainDenied: 2000, wire.PartnerLimit: 3000}; !maps.Equal(codes, want) {
+		t.Errorf("got %v, want %v", codes, want)
+	}
+	if n := strings.Count(log.String(), "abuse suspected"); n != eventBurst {
+		t.Errorf("%d lines in the log, want %d", n, eventBurst)
+	}
+	events := uint64(0)
+	for _, counts := range r.usage.rows {
+		events += counts.Abuse
+	}
+	if events != 2000 {
+		t.Errorf("the account's usage counts %d events, want 2000", events)
+	}
+	if strings.Contains(log.String(), "bad.example") {
+		t.Error("the log names the host")
+	}
+}
 
 func TestBlocklistFollowsItsFileAndOutlivesABrokenOne(t *testing.T) { // B16
 	path := filepath.Join(t.TempDir(), "list")

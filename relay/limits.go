@@ -44,6 +44,13 @@ const (
 	defaultShortBurst    = 60
 )
 
+const (
+	// eventRate and eventBurst are how many events of one account a log gets, a second and at once: enough to find a host
+	// that somebody complains of, and not enough to fill a disk. All are in the metric and in the account's usage.
+	eventRate  = 1
+	eventBurst = 60
+)
+
 // DefaultLimits are those of a relay that nobody has told others.
 func DefaultLimits() LimitsConfig { return LimitsConfig{}.withDefaults() }
 
@@ -94,6 +101,7 @@ type limits struct {
 	secret []byte // under which hosts are named in events
 	relays atomic.Int32
 	abuse  *prometheus.CounterVec
+	events *rate.Limiter // of the hub's streams; an account has its own
 
 	standings *standings
 	targets   *targets
@@ -113,6 +121,7 @@ func newLimits(cfg Config) *limits {
 		abuse: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sward_relay_abuse_total", Help: "Times that an account's connections looked like abuse, by rule.",
 		}, []string{"rule"}),
+		events: rate.NewLimiter(eventRate, eventBurst),
 	}
 	l.relays.Store(1)
 	return l
@@ -158,7 +167,13 @@ func (r *Relay) suspicious(a *account, e *edge, target policy.Target) error {
 func (r *Relay) suspect(rule string, g *grant, tag accounting.AccountTag, target policy.Target) {
 	l := r.limits
 	l.abuse.WithLabelValues(rule).Inc()
-	l.log.Warn("abuse suspected", "rule", rule, "account", hex.EncodeToString(tag[:]), "host", l.keyed(target.Host.String()))
+	events := l.events
+	if s := l.standings.of(tag); s != nil {
+		events = s.events
+	}
+	if events.AllowN(r.cfg.Clock(), 1) {
+		l.log.Warn("abuse suspected", "rule", rule, "account", hex.EncodeToString(tag[:]), "host", l.keyed(target.Host.String()))
+	}
 	if g != nil {
 		r.usage.add(r.usageKey(g.id, target, ""), accounting.UsageCounts{Abuse: 1})
 	}
@@ -174,7 +189,8 @@ func (l *limits) keyed(host string) string {
 
 // standing is how an account stands at this relay: its terms, and what it has going. All its keys share one.
 type standing struct {
-	tag accounting.AccountTag
+	tag    accounting.AccountTag
+	events *rate.Limiter // for the log
 
 	mu      sync.Mutex
 	terms   accounting.Terms
@@ -258,7 +274,7 @@ func (s *standings) update(t accounting.Terms, now time.Time) *standing {
 				}
 			}
 		}
-		found = &standing{tag: t.Account}
+		found = &standing{tag: t.Account, events: rate.NewLimiter(eventRate, eventBurst)}
 		s.all[t.Account] = found
 	}
 	found.update(t, now)

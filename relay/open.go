@@ -54,14 +54,14 @@ func (l *leaves) all() {
 }
 
 func (r *Relay) dialFor(ctx context.Context, a *account, target policy.Target, exit gateway.Exit, left *leaves) (*conn, error) {
-	if err := r.listed(a.current(), a.standing().tag, target); err != nil {
-		return nil, err
-	}
 	leave, err := r.enterLimits(a, target)
 	if err != nil {
 		return nil, err
 	}
 	left.add(leave)
+	if err := r.listed(a.current(), a.standing().tag, target); err != nil {
+		return nil, err
+	}
 	if leave, err = r.enterTarget(target); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (r *Relay) listed(g *grant, who tag, target policy.Target) error {
 	if err != nil {
 		r.suspect("blocklist", g, who, target)
 	}
-	return err
+	return coded(err) // the hub hears codes alone
 }
 
 // request is what a stream is opened for.

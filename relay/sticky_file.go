@@ -109,6 +109,9 @@ func (r *Relay) keepStays(_ context.Context) error {
 		return nil
 	}
 	if err := daemon.WriteFile(r.cfg.Sessions, r.stays.snapshot(), 0o600); err != nil {
+		r.stays.mu.Lock()
+		r.stays.dirty = true // they are written the next time
+		r.stays.mu.Unlock()
 		return fmt.Errorf("keep sessions: %w", err)
 	}
 	return nil

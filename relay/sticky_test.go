@@ -428,6 +428,18 @@ func TestFileOfSessionsIsWrittenWhenThereIsSomethingNew(t *testing.T) {
 	}
 	again := &Relay{cfg: r.cfg, stays: newStays(h.edges.now)}
 	again.recallStays()
+	h.must(soft("another-word"))
+	r.cfg.Sessions = filepath.Join(path, "no-directory")
+	if err := r.keepStays(t.Context()); err == nil {
+		t.Error("a file was written into a file")
+	}
+	r.cfg.Sessions = path + ".later"
+	if err := r.keepStays(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(r.cfg.Sessions); err != nil {
+		t.Errorf("what could not be written is not written later: %v", err)
+	}
 	h.stays = again.stays
 	if h.stays.len() != 1 || h.must(soft("secret-word")) != id {
 		t.Error("the session was not recalled")
@@ -435,7 +447,7 @@ func TestFileOfSessionsIsWrittenWhenThereIsSomethingNew(t *testing.T) {
 	if err := os.WriteFile(path, []byte("rubbish"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	broken := &Relay{cfg: r.cfg, stays: newStays(h.edges.now)}
+	broken := &Relay{cfg: again.cfg, stays: newStays(h.edges.now)}
 	broken.recallStays() // logs, and starts without
 	if broken.stays.len() != 0 {
 		t.Error("sessions out of rubbish")
