@@ -152,26 +152,29 @@ func (c *Control) OnPacketSent(now monotime.Time, inFlight congestion.ByteCount,
 		return
 	}
 	prior := int64(inFlight - size)
+	dry := false
 	if prior <= 0 {
+		dry = !c.pacer.holding(now)
 		c.pacer.idle(now)
 		c.base.looked(now)
 		c.sampler.idle(now)
 	}
-	c.notice(max(prior, 0))
+	c.notice(max(prior, 0), dry)
 	c.granted = 0
 	c.pacer.sent(now, int64(size))
 	c.inFlight.Store(int64(inFlight))
 	c.sampler.sent(now, int64(number), int64(size))
 }
 
-// notice marks what is sent from now on as sent by a sender with too little to say, if it left permissions to send unused
-// until less was in flight than fills the path. One that paused for breath above that has lost nothing.
-func (c *Control) notice(inFlight int64) {
+// notice marks what is sent from now on as sent by a sender with too little to say: it has run dry, or left permissions to
+// send unused until less was in flight than fills the path. One that paused for breath above that has lost nothing. Nothing
+// in flight alone is no sign: at a rate that has less than a burst on its way, it is so whenever the pacer opens.
+func (c *Control) notice(inFlight int64, dry bool) {
 	share := dryPipe
 	if c.phase.name == startup || c.phase.name == up {
 		share = dryProbe
 	}
-	if inFlight == 0 || c.granted > unusedGrants && float64(inFlight) < share*float64(c.pipe()) {
+	if dry || c.granted > unusedGrants && float64(inFlight) < share*float64(c.pipe()) {
 		c.sampler.markAppLimited(inFlight)
 	}
 }
@@ -189,7 +192,7 @@ const (
 // OnCongestionEventEx takes one acknowledgement, or one run of the loss timer. prior is what was in flight before.
 func (c *Control) OnCongestionEventEx(prior congestion.ByteCount, now monotime.Time, acked []congestion.AckedPacketInfo, lost []congestion.LostPacketInfo) {
 	inFlight := int64(prior)
-	c.notice(inFlight)
+	c.notice(inFlight, inFlight == 0)
 	c.round.inFlight = max(c.round.inFlight, inFlight)
 	c.sampler.begin()
 	var fresh int64

@@ -295,3 +295,22 @@ func TestSenderFedInDropsFindsTheRate(t *testing.T) {
 		}
 	}
 }
+
+// At a rate that has less than a burst on its way, everything is acknowledged between two bursts: the sender waits for the
+// pacer then, and must not be taken for one with nothing to say, which never probes.
+func TestSlowSessionProbes(t *testing.T) {
+	for _, rtt := range []time.Duration{2 * ms, 10 * ms, 50 * ms} {
+		w := line(0.3, rtt, time.Second, 0)
+		c := control(0)
+		f := w.flow(c)
+		w.run(20 * time.Second)
+		w.setRate(20)
+		w.buffer, w.free = int64(w.rate*0.1), w.now
+		w.run(20 * time.Second)
+		w.measure(f)
+		w.run(5 * time.Second)
+		if f.mbit() < 16 {
+			t.Errorf("round trip of %v: %.1f Mbit/s of 20, after the line carried 0.3", rtt, f.mbit())
+		}
+	}
+}

@@ -89,3 +89,10 @@ func (p *pacer) idle(now monotime.Time) {
 	p.fill(now)
 	p.budget = min(p.budget, max(p.quantum, burstPackets*p.packet))
 }
+
+// holding reports whether a sender with nothing in flight has waited for the pacer alone: the bucket holds little more
+// than the burst for which it opened. After a pause it is full.
+func (p *pacer) holding(now monotime.Time) bool {
+	p.fill(now)
+	return p.budget < p.quantum+max(p.rate.over(lateness), p.packet)
+}
