@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -48,7 +47,7 @@ func (g *Gateway) serveH2(ctx context.Context, s *sealed, stopping context.Conte
 	c := &h2conn{sealed: s, ctx: ctx}
 	base := &http.Server{
 		IdleTimeout: g.cfg.IdleTime, MaxHeaderBytes: g.cfg.HeaderBytes, ReadHeaderTimeout: g.cfg.HeaderTime,
-		ErrorLog: slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelWarn),
+		ErrorLog: unheard,
 	}
 	server := &http2.Server{
 		MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame, IdleTimeout: g.cfg.IdleTime,

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,6 +21,9 @@ import (
 
 	"sward/internal/wire"
 	"sward/policy"
+
+	"github.com/apernet/quic-go/http3"
+	"golang.org/x/net/http2"
 )
 
 // Groups C and D of the attack table: the cases that need a whole door. The others stand with the parsers: C01–C03 and
@@ -381,5 +385,44 @@ func TestCredentialInTheTargetIsNotLogged(t *testing.T) {
 	}
 	if log.String() == "" {
 		t.Error("nothing was logged: the test listens to nobody")
+	}
+}
+
+// What a client does wrong in a protocol of its connection is no line in the log, of which it could make as many as it
+// likes, with its address and its own words in them. A panic is one, however the request came.
+func TestLogHoldsNoClientsAddress(t *testing.T) {
+	var log record
+	d, conn := h3Door(t, http.HandlerFunc(echo), func(c *Config) {
+		c.Log = log.logger()
+		c.Authorise = func(_ context.Context, name, _ string, _ netip.Addr) (Account, error) { panic("authorise " + name) }
+	})
+	_, at := secureDoor(t, http.HandlerFunc(echo), func(c *Config) { c.Log = log.logger() })
+	f := newFramed(t, d, at)
+	f.WriteGoAway(0, http2.ErrCodeCancel, []byte("words of the client's"))
+	f.WriteRawFrame(http2.FramePing, 0, 1, make([]byte, 8)) // on a stream, where none belongs
+	f.ended()
+
+	raw, r := d.raw(t, get(host, strings.TrimSuffix(basic, "\r\n")))
+	if got, _ := io.ReadAll(r); len(got) > 0 {
+		t.Errorf("a request that panicked: got %q", got)
+	}
+	client := (&http3.Transport{}).NewClientConn(conn)
+	s, err := client.OpenRequestStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetDeadline(time.Now().Add(20 * time.Second))
+	s.SendRequestHeader((&http.Request{Method: "CONNECT", Host: site + ":80", Header: credentialOf(partner, key), URL: &url.URL{Host: site + ":80"}}).WithContext(t.Context()))
+	if resp, err := s.ReadResponse(); err == nil {
+		t.Errorf("a request that panicked, over HTTP/3: got %v", resp)
+	}
+	all := log.String()
+	if n := strings.Count(all, "authorise "+partner); n != 2 {
+		t.Errorf("%d panics are told, want 2: %s", n, all)
+	}
+	for _, word := range []string{raw.LocalAddr().String(), f.conn.LocalAddr().String(), "words of the client's", key} {
+		if strings.Contains(all, word) {
+			t.Errorf("the log holds %q: %s", word, all)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/elazarl/goproxy"
@@ -29,6 +30,22 @@ type exchange struct {
 	body   *body   // of a plain response
 }
 
+// unheard takes what the servers of HTTP say of their clients: it names addresses, repeats what clients sent, and there is
+// as much of it as they like. What is ours to mend is told by rescue.
+var unheard = slog.NewLogLogger(slog.DiscardHandler, slog.LevelWarn)
+
+// rescue makes a panic of a request the end of that request, and a line in the log.
+func (g *Gateway) rescue() {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler: // it has been told
+		panic(p)
+	default:
+		g.cfg.Log.Error("a request panicked", "panic", p, "trace", string(debug.Stack()))
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // newServer is the HTTP/1 server behind the handoff; every request's context ends with ctx.
 func (g *Gateway) newServer(ctx context.Context) *http.Server {
 	var http1 http.Protocols
@@ -36,7 +53,7 @@ func (g *Gateway) newServer(ctx context.Context) *http.Server {
 	return &http.Server{
 		Handler: g, Protocols: &http1, DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout: g.cfg.HeaderTime, IdleTimeout: g.cfg.IdleTime, MaxHeaderBytes: g.cfg.HeaderBytes,
-		ErrorLog:    slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelWarn),
+		ErrorLog:    unheard,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, clientKey{}, c) },
 		ConnState: func(c net.Conn, state http.ConnState) {
@@ -73,6 +90,7 @@ func (silence) Printf(string, ...any) {}
 
 // ServeHTTP takes one request that checkHead has passed, or the stand-in of one that it has not.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer g.rescue()
 	c := r.Context().Value(clientKey{}).(*client)
 	if e := c.fault.Load(); e != nil && r.RequestURI == refusedURI {
 		g.refuse(w, e)

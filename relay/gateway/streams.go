@@ -24,6 +24,7 @@ type requestStream interface {
 
 // serveRequest takes one request of a connection that carries many. Each has a slot, as a connection has.
 func (g *Gateway) serveRequest(w http.ResponseWriter, r *http.Request, s requestStream) {
+	defer g.rescue()
 	select {
 	case g.slots <- struct{}{}:
 	default:
