@@ -112,6 +112,7 @@ func TestPlainRequestsAndRefusalsOverH3(t *testing.T) {
 		{"a private address", "CONNECT", "", "10.0.0.1:443", "", "", credentialOf(partner, key), wire.DestPrivate},
 		{"C22: WebSocket by extended CONNECT", "CONNECT", "https", site, "/", "websocket", credentialOf(partner, key), wire.UpgradeDenied},
 		{"https without CONNECT", "GET", "https", site, "/", "", credentialOf(partner, key), wire.BadRequest},
+		{"another scheme", "GET", "ftp", site, "/", "", credentialOf(partner, key), wire.BadRequest},
 		{"plain again", "GET", "http", site, "/", "", credentialOf(partner, key), wire.OK},
 	} {
 		t.Run(c.name, func(t *testing.T) {

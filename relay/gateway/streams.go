@@ -167,7 +167,7 @@ func checkStream(r *http.Request) *wire.Error {
 		return wire.Errorf(wire.HeaderTooLarge, "the head has more than %d fields", maxFields)
 	case connect && r.Header.Get(":protocol") != "", connect && !strings.HasPrefix(r.Proto, "HTTP/"):
 		return wire.Errorf(wire.UpgradeDenied, "an extended CONNECT is not carried: use CONNECT, and WebSocket inside it")
-	case !connect && r.TLS != nil && r.ProtoMajor == 2, !connect && r.URL.Scheme == "https":
+	case !connect && r.TLS != nil && r.ProtoMajor == 2, !connect && r.URL.Scheme != "" && r.URL.Scheme != "http":
 		return wire.Errorf(wire.BadRequest, "a proxy request names its target as http, or uses CONNECT")
 	case !connect && (r.URL.Host != "" && r.URL.Host != authority || !strings.HasPrefix(r.URL.Path, "/")):
 		return wire.Errorf(wire.BadRequest, "the path is not one")
