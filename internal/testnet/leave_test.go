@@ -38,6 +38,7 @@ func runRelay(ctx context.Context, t *testing.T, n *testnet.Net, like relay.Conf
 	}
 	at = like
 	at.Key, at.PacketConn, at.TunnelListener, at.Listener, at.Dir = newKey(t), udp, tcp, door, t.TempDir()
+	at.Door = relay.Door{} // its sockets are the first relay's
 	at.Tunnel, at.Proxy = udp.LocalAddr().String(), door.Addr().String()
 	hub := like.Hub.(*accounting.Client)
 	at.Hub = &accounting.Client{Addr: hub.Addr, Network: hub.Network, Hub: hub.Hub, Key: at.Key}
