@@ -8,7 +8,7 @@ LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.1
 SHIP    := CGO_ENABLED=0 $(GO)
 LDFLAGS := -s -w
 # The race detector needs a C compiler, and is worth one: without it, tests run all the same.
-TEST    := $(if $(shell command -v cc gcc clang 2>/dev/null),CGO_ENABLED=1 $(GO) test -race,CGO_ENABLED=0 $(GO) test)
+TEST    := $(if $(shell command -v cc gcc clang 2>/dev/null),CGO_ENABLED=1 $(GO) test -race -timeout 20m,CGO_ENABLED=0 $(GO) test -timeout 20m)
 # A number of inputs for each target: a time limit makes `go test` fail now and then, when it runs out inside an input.
 FUZZTIME ?= 20000x
 TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
