@@ -138,14 +138,15 @@ func (r *Relay) enterLimits(a *account, target policy.Target) (leave func(), err
 	return s.enter(now)
 }
 
-// enterTarget counts one more connection to a target in, whoever asks for it and through whichever edge, or refuses it.
+// enterTarget counts one more connection to a target in, whoever asks for it and through whichever edge, or refuses it; who
+// is the account, and zero for the hub's streams.
 // leave counts it out again; it may be called twice. A crawl stream has no target here: its pages are paced where its job
 // is, and where it runs.
-func (r *Relay) enterTarget(target policy.Target) (leave func(), err error) {
+func (r *Relay) enterTarget(who tag, target policy.Target) (leave func(), err error) {
 	if target.Host.IsZero() {
 		return func() {}, nil
 	}
-	return r.limits.targets.enter(site(target.Host), int(r.limits.relays.Load()), r.cfg.Clock())
+	return r.limits.targets.enter(who, site(target.Host), int(r.limits.relays.Load()), r.cfg.Clock())
 }
 
 // suspicious refuses an account that tries target after target through one edge, as a port scan does. The hub's streams

@@ -141,14 +141,14 @@ func TestTargetGetsWhatItStandsAndNoMore(t *testing.T) {
 		r.limits.relays.Store(relays)
 		served := 0
 		for n := range 10_000 {
-			leave, err := r.enterTarget(targetOf(t, fmt.Sprintf("www%d.example.com:443", n%100)))
+			leave, err := r.enterTarget(tag{}, targetOf(t, fmt.Sprintf("www%d.example.com:443", n%100)))
 			if err == nil {
 				leave()
 				served++
 			} else if code, after := asked(t, err); code != wire.TargetLimit || after <= 0 {
 				t.Fatalf("got %v, to be tried again after %s; want target_limit and a time", err, after)
 			}
-			if _, err := r.enterTarget(targetOf(t, fmt.Sprintf("example-%d.com:443", n))); err != nil {
+			if _, err := r.enterTarget(tag{}, targetOf(t, fmt.Sprintf("example-%d.com:443", n))); err != nil {
 				t.Fatalf("another site: %v", err)
 			}
 			pass(time.Minute / 10_000)
@@ -162,20 +162,56 @@ func TestTargetGetsWhatItStandsAndNoMore(t *testing.T) {
 func TestTargetHasSoManyConnectionsAtOnce(t *testing.T) {
 	r, _, _ := limitRelay(t, LimitsConfig{TargetRate: -1, TargetBurst: -1, TargetStreams: 2}, accounting.Terms{})
 	site := targetOf(t, "[2001:db8:0:1::1]:443")
-	leave, err := r.enterTarget(site)
+	leave, err := r.enterTarget(tag{}, site)
 	if err == nil {
-		_, err = r.enterTarget(targetOf(t, "[2001:db8:0:1::2]:443")) // the same customer's
+		_, err = r.enterTarget(tag{}, targetOf(t, "[2001:db8:0:1::2]:443")) // the same customer's
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = r.enterTarget(site)
+	_, err = r.enterTarget(tag{}, site)
 	if code, _ := asked(t, err); code != wire.TargetLimit {
 		t.Errorf("third connection: got %v, want target_limit", err)
 	}
 	leave()
-	if _, err := r.enterTarget(site); err != nil {
+	if _, err := r.enterTarget(tag{}, site); err != nil {
 		t.Errorf("after one has ended: %v", err)
+	}
+}
+
+// One account that holds what a site stands open locks nobody else out of it.
+func TestNoAccountHasASiteForItself(t *testing.T) {
+	targets := newTargets(LimitsConfig{TargetRate: -1, TargetBurst: -1, TargetStreams: 200})
+	now := time.Now()
+	fill := func(who tag) (n int) {
+		for n < 1000 {
+			if _, err := targets.enter(who, "example.com", 1, now); err != nil {
+				if wire.CodeOf(err) != wire.TargetLimit {
+					t.Fatal(err)
+				}
+				break
+			}
+			n++
+		}
+		return n
+	}
+	for n, want := range []int{160, 32, 7} {
+		if got := fill(tag{byte(n + 1)}); got != want {
+			t.Errorf("account %d: got %d connections, want %d", n+1, got, want)
+		}
+	}
+	if got := fill(tag{}); got != 1 {
+		t.Errorf("the hub got %d connections, want the last one", got)
+	}
+
+	leave, err := targets.enter(tag{1}, "one.example", 1, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	leave()
+	if s := targets.all["one.example"]; s.streams != 0 || len(s.held) != 0 {
+		t.Errorf("%d connections, %d accounts after all have left", s.streams, len(s.held))
 	}
 }
 
@@ -184,7 +220,7 @@ func TestLargeSiteHasARateOfItsOwn(t *testing.T) {
 	for host, want := range map[string]int{"www.large.example": 1000, "small.example": defaultTargetBurst, "none.example": 5000} {
 		served := 0
 		for range 5000 {
-			if _, err := r.enterTarget(targetOf(t, host+":443")); err == nil {
+			if _, err := r.enterTarget(tag{}, targetOf(t, host+":443")); err == nil {
 				served++
 			}
 		}
@@ -242,7 +278,7 @@ func TestNegativeLimitsAreNone(t *testing.T) {
 			leave, err := r.enterLimits(a, target)
 			if err == nil {
 				leave()
-				leave, err = r.enterTarget(target)
+				leave, err = r.enterTarget(tag{}, target)
 			}
 			if err != nil {
 				t.Errorf("%s: connection %d: %v", name, n, err)
@@ -261,23 +297,23 @@ func TestFloodOfTargetsStaysInItsBounds(t *testing.T) {
 	targets := newTargets(LimitsConfig{TargetRate: 1, TargetBurst: 1, TargetStreams: -1})
 	now := time.Now()
 	for n := range 2 * maxTargets {
-		targets.enter(fmt.Sprint(n), 1, now) //nolint:errcheck // the flood may be refused
+		targets.enter(tag{}, fmt.Sprint(n), 1, now) //nolint:errcheck // the flood may be refused
 	}
 	if n := len(targets.all); n > maxTargets+1 {
 		t.Errorf("%d sites are watched, want at most %d and the crowd", n, maxTargets)
 	}
-	if _, err := targets.enter("0", 1, now); wire.CodeOf(err) != wire.TargetLimit {
+	if _, err := targets.enter(tag{}, "0", 1, now); wire.CodeOf(err) != wire.TargetLimit {
 		t.Errorf("the first site again: got %v, want target_limit", err)
 	}
 	now = now.Add(time.Hour)
 	for n := range maxTargets {
-		leave, err := targets.enter(fmt.Sprintf("later-%d", n), 1, now)
+		leave, err := targets.enter(tag{}, fmt.Sprintf("later-%d", n), 1, now)
 		if err == nil {
 			leave()
 		}
 	}
 	now = now.Add(time.Hour)
-	if _, err := targets.enter("another", 1, now); err != nil {
+	if _, err := targets.enter(tag{}, "another", 1, now); err != nil {
 		t.Errorf("when the flood is over: %v", err)
 	}
 }
@@ -390,7 +426,7 @@ func BenchmarkLimits(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		leaveTarget, err := r.enterTarget(target)
+		leaveTarget, err := r.enterTarget(tag{}, target)
 		if err != nil {
 			b.Fatal(err)
 		}

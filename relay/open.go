@@ -62,7 +62,7 @@ func (r *Relay) dialFor(ctx context.Context, a *account, target policy.Target, e
 	if err := r.listed(a.current(), a.standing().tag, target); err != nil {
 		return nil, err
 	}
-	if leave, err = r.enterTarget(target); err != nil {
+	if leave, err = r.enterTarget(a.standing().tag, target); err != nil {
 		return nil, err
 	}
 	left.add(leave)
@@ -113,7 +113,7 @@ func (r *Relay) open(ctx context.Context, w Want, g *grant, host string, port ui
 	if err := r.listed(g, g.payer(), q.target); err != nil {
 		return nil, err
 	}
-	leave, err := r.enterTarget(q.target)
+	leave, err := r.enterTarget(tag{}, q.target)
 	if err != nil {
 		return nil, err
 	}

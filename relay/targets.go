@@ -17,6 +17,9 @@ const (
 	// maxTargets bounds the sites that are watched at once, at some 300 bytes each. One leaves when nothing is open to it
 	// and its bucket is full again, which with the defaults is after two seconds: only a flood fills the table.
 	maxTargets = 16384
+	// leftForOthers is how many times the connections that are left to a site an account may have there itself. So one account
+	// gets four fifths of them, two get four ninths each, and whoever comes next always finds some.
+	leftForOthers = 4
 	// crowd is the name under which sites share one bucket when the table is full. It is no host.
 	crowd = "*"
 )
@@ -36,6 +39,7 @@ type targetState struct {
 	rate    *rate.Limiter
 	relays  int // by how many the rate was divided
 	streams int
+	held    map[tag]int // of them, by account
 	used    time.Time
 }
 
@@ -56,22 +60,34 @@ func site(h policy.Host) string {
 	return h.Name() // a public suffix itself: github.io is a site too
 }
 
-func (t *targets) enter(site string, relays int, now time.Time) (leave func(), err error) {
+func (t *targets) enter(who tag, site string, relays int, now time.Time) (leave func(), err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.find(site, max(relays, 1), now)
 	s.used = now
-	if most := t.streams(site); most >= 0 && s.streams >= max(most/s.relays, 1) {
-		return nil, wire.Errorf(wire.TargetLimit, "the network has as many connections open to this site as it may")
+	if most := t.streams(site); most >= 0 {
+		switch left := max(most/s.relays, 1) - s.streams; {
+		case left <= 0:
+			return nil, wire.Errorf(wire.TargetLimit, "the network has as many connections open to this site as it may")
+		case who != (tag{}) && s.held[who] >= leftForOthers*left:
+			return nil, wire.Errorf(wire.TargetLimit, "the account has as many connections open to this site as it may: the rest is left for others")
+		}
 	}
 	if wait := take(s.rate, now); wait > 0 {
 		return nil, later(wire.TargetLimit, wait, "the network opens as many connections to this site as it may")
 	}
 	s.streams++
+	if s.held == nil {
+		s.held = map[tag]int{}
+	}
+	s.held[who]++
 	return sync.OnceFunc(func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		s.streams--
+		if s.held[who]--; s.held[who] == 0 {
+			delete(s.held, who)
+		}
 	}), nil
 }
 
