@@ -28,6 +28,7 @@ type blocklistFile struct {
 	// Of what was read last, whether it is in use or not; refresh's.
 	size     int64
 	modified time.Time
+	failing  bool // and told
 }
 
 // openBlocklists reads the files, all of which must be good: a relay does not begin to serve with half of its lists.
@@ -56,8 +57,11 @@ func (b *blocklists) check(h policy.Host) error {
 // refresh reads what has changed.
 func (b *blocklists) refresh(context.Context) error {
 	for _, f := range b.files {
-		switch changed, err := f.load(); {
-		case err != nil:
+		changed, err := f.load()
+		told := f.failing
+		f.failing = err != nil
+		switch {
+		case err != nil && !told:
 			b.log.Warn("a blocklist cannot be used, the last good one stays in force", "err", err)
 		case changed:
 			b.log.Info("a blocklist is in force", "entries", f.inUse.Load().Len())

@@ -52,6 +52,27 @@ func TestBlockedRequestsAreHeldToTheRateAndFillNoLog(t *testing.T) {
 	}
 }
 
+func TestBlocklistThatIsGoneIsToldOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(path, []byte("bad.example\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	b, err := openBlocklists(slog.New(slog.NewTextHandler(&log, nil)), []string{path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		b.refresh(t.Context()) //nolint:errcheck // it logs
+	}
+	if n := strings.Count(log.String(), "cannot be used"); n != 1 {
+		t.Errorf("%d lines in the log, want 1:\n%s", n, log.String())
+	}
+}
+
 func TestBlocklistFollowsItsFileAndOutlivesABrokenOne(t *testing.T) { // B16
 	path := filepath.Join(t.TempDir(), "list")
 	written := time.Now()

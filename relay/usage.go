@@ -16,7 +16,7 @@ const (
 	// no money.
 	usageEvery = 10 * time.Second
 	// maxUsage bounds the rows that wait for the hub. When it is away for so long that they are full, what is used goes
-	// into one row of each grant, without country and class.
+	// into one row of each grant, without country and class, and there are at most as many of those again.
 	maxUsage = 16384
 )
 
@@ -77,6 +77,9 @@ func (u *usageLog) add(key accounting.UsageKey, c accounting.UsageCounts) {
 	defer u.mu.Unlock()
 	if _, known := u.rows[key]; !known && len(u.rows) >= maxUsage {
 		key = accounting.UsageKey{Grant: key.Grant, Day: key.Day, Class: policy.ClassOther}
+		if _, known := u.rows[key]; !known && len(u.rows) >= 2*maxUsage {
+			return // a hub that takes no reports at all shows none
+		}
 	}
 	u.rows[key] = u.rows[key].Plus(c)
 }

@@ -86,6 +86,17 @@ func TestUsageThatWaitsStaysInItsBounds(t *testing.T) {
 	}
 }
 
+// Nor does one that takes no reports at all, while it goes on granting.
+func TestUsageThatNobodyTakesStaysInItsBounds(t *testing.T) {
+	u := newUsageLog()
+	for n := range 3 * maxUsage {
+		u.add(accounting.UsageKey{Grant: accounting.GrantID{byte(n), byte(n >> 8), byte(n >> 16)}, Country: "de", Class: "news"}, accounting.UsageCounts{Requests: 1})
+	}
+	if len(u.rows) != 2*maxUsage {
+		t.Errorf("%d rows wait, want %d", len(u.rows), 2*maxUsage)
+	}
+}
+
 // A relay that stops tells the hub of its use beside the one that does so all the time. An answer to one of them is not
 // taken for an answer to the other, or what is under way then would be lost.
 func TestAnswerToOneBatchIsNotTakenForTheNext(t *testing.T) {
