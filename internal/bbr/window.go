@@ -7,6 +7,10 @@ const (
 	// some milliseconds, and a window without room for them would leave the line idle between two. It takes the place
 	// of the draft's estimate of aggregation, which grows to whatever a bad minute has shown.
 	leastHeadroom = 10 * time.Millisecond
+	// receiverQueue is how much of the headroom a short path gets, in packets: a quic-go receiver that is busy keeps 256
+	// and drops the rest, which nothing tells from a router's full queue. Where the path itself holds more, so many never
+	// arrive at once.
+	receiverQueue = 128
 	// floorWait and floorSpare are the longest queue that the floor is kept up behind, and how much longer it may have
 	// grown since the last round.
 	floorWait  = time.Second
@@ -38,7 +42,9 @@ func (c *Control) target() int64 {
 	if c.phase.name == look {
 		return c.looking()
 	}
-	w := c.rate().over(c.base.rtt) + max(c.rate().over(c.headroom()), 2*burst)
+	pipe := c.rate().over(c.base.rtt)
+	spare := min(c.rate().over(c.headroom()), max(pipe, receiverQueue*c.packet))
+	w := pipe + max(spare, 2*burst)
 	if c.yield.most > 0 {
 		w = min(w, c.yield.most)
 	}
