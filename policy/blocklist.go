@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -27,7 +28,7 @@ type Blocklist struct {
 
 // ParseBlocklist reads one entry a line: a domain, which covers the names under it, an address, or sha256: and the hex
 // digest of either in canonical form (lower-case ASCII, no trailing dot). # begins a comment. A line that is none of
-// these is an error that says which, so that a list is never in force by half.
+// these is an error that says which by its number, since it ends in a log, so that a list is never in force by half.
 func ParseBlocklist(r io.Reader) (*Blocklist, error) {
 	b := &Blocklist{digests: map[[sha256.Size]byte]struct{}{}}
 	lines := bufio.NewScanner(r)
@@ -63,8 +64,8 @@ func blocked(entry string) (digest [sha256.Size]byte, err error) {
 		return [sha256.Size]byte(raw), nil
 	}
 	host, err := ParseHost(strings.TrimSuffix(entry, "."))
-	if err != nil {
-		return digest, err
+	if err != nil { // it quotes the line, which is not for logs
+		return digest, errors.New("neither a domain, nor an address, nor a digest")
 	}
 	return sha256.Sum256([]byte(host.String())), nil
 }

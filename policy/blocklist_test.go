@@ -55,6 +55,8 @@ func TestBlocklistThatIsBrokenSaysWhere(t *testing.T) {
 	} {
 		if _, err := ParseBlocklist(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: got %v, want an error that names %s", text, err, want)
+		} else if strings.Contains(err.Error(), "two words") {
+			t.Errorf("%.40q: the error quotes the list: %v", text, err)
 		}
 	}
 }
