@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -49,7 +50,7 @@ func (h *Hub) askUsage(r *http.Request) (accounting.UsageAnswer, error) {
 	if err != nil {
 		return accounting.UsageAnswer{}, err
 	}
-	q, err := usageQuery(r.URL.RawQuery, r.URL.Query())
+	q, err := usageQuery(r.URL.RawQuery)
 	if err != nil {
 		return accounting.UsageAnswer{}, err
 	}
@@ -59,9 +60,13 @@ func (h *Hub) askUsage(r *http.Request) (accounting.UsageAnswer, error) {
 
 // usageQuery reads from, to and by. A word that is not one of them is refused: a misspelt one would silently show
 // something else.
-func usageQuery(raw string, values map[string][]string) (q accounting.UsageQuery, err error) {
+func usageQuery(raw string) (q accounting.UsageQuery, err error) {
 	if len(raw) > maxQuery {
 		return q, wire.Errorf(wire.BadRequest, "the question is longer than %d bytes", maxQuery)
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return q, wire.Errorf(wire.BadRequest, "the question cannot be read: from, to and by, with & between and percent signs as in URLs")
 	}
 	for name, all := range values {
 		if len(all) != 1 {
