@@ -242,6 +242,32 @@ func TestSiteIsWhatBearsTheLoad(t *testing.T) {
 	}
 }
 
+// beatingHub tells how many relays there are.
+type beatingHub struct {
+	Hub
+	relays int
+}
+
+func (h *beatingHub) Heartbeat(context.Context, accounting.Heartbeat) (accounting.Orders, error) {
+	return accounting.Orders{Relays: h.relays}, nil
+}
+
+// A hub that has started again knows of one relay first, and then of all: a site gets no more meanwhile.
+func TestStartOfTheHubGivesNoSiteMore(t *testing.T) {
+	r, _, _ := limitRelay(t, LimitsConfig{}, accounting.Terms{})
+	hub := &beatingHub{}
+	r.cfg.Hub = hub
+	for _, c := range []struct{ said, want int32 }{{0, 1}, {4, 4}, {1, 4}, {4, 4}, {3, 4}, {3, 3}, {5, 5}} {
+		hub.relays = int(c.said)
+		if err := r.beatOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.limits.relays.Load(); got != c.want {
+			t.Errorf("the hub says %d relays: a site's share is divided by %d, want %d", c.said, got, c.want)
+		}
+	}
+}
+
 // A line that would never hold, or shut a site out, stops the start and says what to write.
 func TestRatesOfSitesAreReadStrictly(t *testing.T) {
 	for name, c := range map[string]struct {

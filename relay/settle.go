@@ -38,9 +38,10 @@ func (r *Relay) beatOnce(ctx context.Context) error {
 		return err
 	}
 	r.edges.suspend(orders.Suspended)
-	r.limits.relays.Store(int32(max(orders.Relays, 1)))
 	r.ordersMu.Lock()
 	defer r.ordersMu.Unlock()
+	// A hub that has just started has not heard of all: fewer relays than before are believed when they are said twice.
+	r.limits.relays.Store(int32(max(orders.Relays, r.orders.Relays, 1)))
 	r.orders = orders
 	return nil
 }
