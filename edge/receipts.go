@@ -33,13 +33,25 @@ func (s *session) count(ctx context.Context) error {
 		case <-s.meter.Due():
 		case <-tick.C:
 		case <-s.quiet:
-			sleep(ctx, countSpacing)
+			s.gather(ctx)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		if err := s.countOnce(); err != nil {
 			return err
 		}
+	}
+}
+
+// gather waits a moment for more streams to end, unless running ones come to a step meanwhile: those would stand at the
+// window.
+func (s *session) gather(ctx context.Context) {
+	timer := time.NewTimer(countSpacing)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.meter.Due():
+	case <-ctx.Done():
 	}
 }
 
