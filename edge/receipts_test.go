@@ -11,10 +11,11 @@ import (
 // The end of one stream is signed for together with those that end soon after. Streams that run on are not held up by it.
 func TestEndedStreamHoldsUpNoRunningOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now := time.Now()
+		now, key := time.Now(), mustKey(t)
 		s := &session{meter: accounting.NewMeter(accounting.MeterConfig{
-			Side: accounting.EdgeSide, Network: testNetwork, Key: mustKey(t), Channel: accounting.Channel{
-				Step: accounting.MinStep, Window: 8 * accounting.MinStep, Opened: now.UnixMilli(), Expires: now.Add(time.Hour).UnixMilli(),
+			Side: accounting.EdgeSide, Network: testNetwork, Key: key, Channel: accounting.Channel{
+				EdgeKey: key.ID(),
+				Step:    accounting.MinStep, Window: 8 * accounting.MinStep, Opened: now.UnixMilli(), Expires: now.Add(time.Hour).UnixMilli(),
 			},
 		})}
 		flow, err := s.meter.Flow(4, accounting.GrantID{1})

@@ -52,8 +52,9 @@ func NewSpace(name, dir string) (*Space, error) {
 	return s, nil
 }
 
-// settle readies the namespace: loopback, forwarding (the home is a router on the direct road), and no memory of old
-// connections, by which the kernel would start a new one at the rate of one that met another line.
+// settle readies the namespace: loopback, forwarding (the home is a router on the direct road), no memory of old
+// connections, by which the kernel would start a new one at the rate of one that met another line, and ports for the
+// connections of a minute, for as long as each stays taken after its end.
 func (s *Space) settle() error {
 	if err := s.IP("link", "set", "lo", "up"); err != nil {
 		return err
@@ -61,7 +62,9 @@ func (s *Space) settle() error {
 	return s.Do(func() error {
 		return errors.Join(
 			os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644),
-			os.WriteFile("/proc/sys/net/ipv4/tcp_no_metrics_save", []byte("1"), 0o644))
+			os.WriteFile("/proc/sys/net/ipv4/tcp_no_metrics_save", []byte("1"), 0o644),
+			os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("10240 65535"), 0o644),
+			os.WriteFile("/proc/sys/net/ipv4/tcp_tw_reuse", []byte("1"), 0o644))
 	})
 }
 
