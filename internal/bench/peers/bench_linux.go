@@ -63,7 +63,7 @@ func (b *bench) startSite() error {
 	}
 	b.origin = "nginx"
 	config, err := b.settings("nginx.conf", strings.Join([]string{
-		"daemon off;", "user root;", "worker_processes 1;", "error_log stderr warn;", "pid " + b.rig.Dir + "/nginx.pid;", "events { worker_connections 8192; }",
+		"daemon off;", "master_process off;", "user root;", "error_log stderr warn;", "pid " + b.rig.Dir + "/nginx.pid;", "events { worker_connections 8192; }",
 		"http { access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 100000000; default_type application/octet-stream;",
 		"server { listen " + rig.Site + ":80 backlog=4096; root " + files + "; } }", "",
 	}, "\n"))
