@@ -26,9 +26,8 @@ type blocklistFile struct {
 	inUse atomic.Pointer[policy.Blocklist]
 
 	// Of what was read last, whether it is in use or not; refresh's.
-	size     int64
-	modified time.Time
-	failing  bool // and told
+	tried   stamp
+	failing bool // and told
 }
 
 // openBlocklists reads the files, all of which must be good: a relay does not begin to serve with half of its lists.
@@ -81,10 +80,11 @@ func (f *blocklistFile) load() (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("blocklist: %w", err)
 	}
-	if info.Size() == f.size && info.ModTime().Equal(f.modified) {
+	found := stamp{info.Size(), info.ModTime()}
+	if found == f.tried {
 		return false, nil
 	}
-	f.size, f.modified = info.Size(), info.ModTime()
+	f.tried = found
 	list, err := policy.ParseBlocklist(file)
 	if err != nil {
 		return false, fmt.Errorf("blocklist %s: %w", f.path, err)
