@@ -24,13 +24,17 @@ var imports = map[string][]string{
 	"internal/daemon":   {},
 	"internal/bbr":      {},
 	"internal/geo":      {},
+	"crawler/link":      {},
+	"crawler/warc":      {},
 	// Layer 1 gives the roles their tools.
 	"accounting":      {"internal/daemon", "internal/identity", "internal/wire"},
 	"internal/tunnel": {"internal/bbr", "internal/identity", "internal/wire"},
 	"crawler/fetch":   {"internal/wire", "policy"},
+	"crawler/text":    {"crawler/link"},
+	"crawler/rights":  {"crawler/text"},
 	"relay/gateway":   {"internal/splice", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
-	"crawler": {"crawler/fetch", "internal/wire", "policy"},
+	"crawler": {"crawler/fetch", "crawler/link", "crawler/rights", "crawler/text", "crawler/warc", "internal/wire", "policy"},
 	"edge":    {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":   {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	// Layer 3 joins rooms that do not know each other.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sward/crawler/text"
 	"sward/internal/wire"
 )
 
@@ -67,7 +68,7 @@ func (c *Crawler) Handler() http.Handler {
 func absent(w http.ResponseWriter, r *http.Request) {
 	for _, prefix := range notOffered {
 		if strings.HasPrefix(r.URL.Path+"/", prefix) {
-			refuse(w, http.StatusNotImplemented, apiNotOffered, "this network does not offer "+oneLine(r.URL.Path, 100))
+			refuse(w, http.StatusNotImplemented, apiNotOffered, "this network does not offer "+text.Line(r.URL.Path, 100))
 			return
 		}
 	}
@@ -175,6 +176,6 @@ func decode(w http.ResponseWriter, r *http.Request, into any) bool {
 		refuse(w, http.StatusBadRequest, apiBadRequest, fmt.Sprintf("%s is not a %s", mistyped.Field, mistyped.Type))
 		return false
 	}
-	refuse(w, http.StatusBadRequest, apiInvalidJSON, "the body is not the JSON that is expected: "+oneLine(err.Error(), 200))
+	refuse(w, http.StatusBadRequest, apiInvalidJSON, "the body is not the JSON that is expected: "+text.Line(err.Error(), 200))
 	return false
 }

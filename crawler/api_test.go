@@ -233,7 +233,7 @@ func TestScrapeReturnsWhatWasAskedFor(t *testing.T) {
 			t.Errorf("provenance.%s is empty: %v", field, how)
 		}
 	}
-	if file := how["warc"].(object)["file"].(string); !strings.HasSuffix(file, warcSuffix) {
+	if file := how["warc"].(object)["file"].(string); !strings.HasSuffix(file, ".warc.gz") {
 		t.Errorf("provenance.warc.file: got %q, want an archive file", file)
 	}
 }

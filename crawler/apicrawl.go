@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"sward/crawler/link"
 	"sward/internal/wire"
 	"sward/policy"
 )
@@ -29,7 +30,7 @@ func startAddress(raw string) (string, error) {
 	if !strings.Contains(raw, "://") {
 		raw = "https://" + raw // as people write it, and as Firecrawl accepts it
 	}
-	start, err := Canonicalise(raw, nil)
+	start, err := link.Canonical(raw, nil)
 	if err != nil {
 		return "", fmt.Errorf("url: %w", err)
 	}

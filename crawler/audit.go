@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sward/crawler/fetch"
+	"sward/crawler/text"
 	"sward/internal/wire"
 )
 
@@ -113,19 +114,19 @@ func (b *batch) same(ctx context.Context, first, second arrival) bool {
 	if sha256.Sum256(first.Body) == sha256.Sum256(second.Body) {
 		return true
 	}
-	read := func(a arrival) (Text, error) {
+	read := func(a arrival) (text.Content, error) {
 		at, err := url.Parse(a.URL)
 		if err != nil {
-			return Text{}, err
+			return text.Content{}, err
 		}
-		return Extract(ctx, a.Body, a.contentType(), at, ExtractOptions{})
+		return text.Extract(ctx, a.Body, a.contentType(), at, text.Options{})
 	}
 	one, err := read(first)
 	if err != nil {
 		return false
 	}
 	two, err := read(second)
-	return err == nil && one.Title == two.Title && Hamming(Simhash(one.Plain), Simhash(two.Plain)) <= NearDuplicate
+	return err == nil && one.Title == two.Title && text.Hamming(text.Simhash(one.Plain), text.Simhash(two.Plain)) <= text.NearDuplicate
 }
 
 // overTunnel fetches the whole batch from here, through an edge that sees only ciphertext.

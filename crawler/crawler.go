@@ -29,6 +29,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sward/crawler/fetch"
+	"sward/crawler/warc"
 )
 
 // Account is the partner on whose behalf, and at whose cost, a job runs.
@@ -140,7 +141,7 @@ func (c Config) withDefaults() Config {
 type Crawler struct {
 	cfg      Config
 	store    *store
-	archive  *WARC
+	archive  *warc.Archive
 	frontier *frontier
 	jobs     *jobTable
 	metrics  *metrics
@@ -162,7 +163,7 @@ func Open(cfg Config) (*Crawler, error) {
 	if err != nil {
 		return nil, err
 	}
-	archive, err := OpenWARC(filepath.Join(cfg.Dir, "warc"), cfg.ArchiveBytes, cfg.Clock)
+	archive, err := warc.Open(filepath.Join(cfg.Dir, "warc"), cfg.ArchiveBytes, cfg.Clock)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open crawler: %w", err), s.close())
 	}

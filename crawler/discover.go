@@ -1,9 +1,9 @@
 package crawler
 
 import (
+	"crypto/sha256"
 	"fmt"
-	"net/url"
-	"strings"
+	"sward/crawler/link"
 	"time"
 )
 
@@ -14,8 +14,23 @@ const (
 	minQueue       = 1000   // … and at least this many
 )
 
-// link is an address on its way into the frontier.
-type link struct {
+// A lead is an address on its way into the frontier.
+// sameness is how much may differ between two addresses of one page of the job.
+func (o Order) sameness() link.Sameness {
+	return link.Sameness{IgnoreQuery: o.IgnoreQueryParameters, Similar: o.similarAreSame()}
+}
+
+// pageKey is what makes two addresses one page for a job. The kind is part of it: a sitemap that is also linked is also
+// a page.
+func pageKey(address string, kind int, o Order) []byte {
+	if kind == kindPage {
+		address = link.Identity(address, o.sameness())
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", kind, address))
+	return sum[:16] // 128 bits: addresses of one job never meet by chance
+}
+
+type lead struct {
 	kind  int
 	url   string
 	host  string
@@ -23,26 +38,17 @@ type link struct {
 	depth int
 }
 
-func newLink(address string, kind, depth int, o Order) (link, error) {
-	host, err := hostOf(address)
+func newLead(address string, kind, depth int, o Order) (lead, error) {
+	host, err := link.HostOf(address)
 	if err != nil {
-		return link{}, err
+		return lead{}, err
 	}
-	return link{kind: kind, url: address, host: host, key: pageKey(address, kind, o), depth: depth}, nil
-}
-
-// hostOf is the politeness unit: a host and its port, whatever the scheme.
-func hostOf(address string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return "", fmt.Errorf("%w: no host", ErrNotCrawlable)
-	}
-	return strings.ToLower(u.Host), nil
+	return lead{kind: kind, url: address, host: host, key: pageKey(address, kind, o), depth: depth}, nil
 }
 
 // discover queues addresses that the job does not have yet and returns how many those were. j's
 // counters follow.
-func (t *tx) discover(j *job, links []link, via int64, now time.Time) (int, error) {
+func (t *tx) discover(j *job, links []lead, via int64, now time.Time) (int, error) {
 	pages, seeds := 0, 0
 	bound := max(minQueue, maxQueueFactor*j.quota)
 	for _, l := range links {

@@ -4,6 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"sward/crawler/rights"
+	"sward/crawler/text"
+	"sward/crawler/warc"
 	"time"
 )
 
@@ -21,28 +24,28 @@ type Document struct {
 // Provenance is how a document came to be, in enough detail to check it: the edge's signed statement
 // names the body's digest, and the archive holds the exchange.
 type Provenance struct {
-	Edge        string    `json:"edge,omitempty"` // who fetched and attested it; empty if it was fetched from here
-	Exit        string    `json:"exit"`           // through whose connection the delivered bytes came
-	Execution   string    `json:"execution"`      // edge or tunnel
-	Attest      string    `json:"attest,omitempty"`
-	Signature   string    `json:"signature,omitempty"`
-	SHA256      string    `json:"sha256"` // of the body, content coding removed
-	Bytes       int       `json:"bytes"`
-	Truncated   string    `json:"truncated,omitempty"`
-	WARC        warcPlace `json:"warc"`
-	Redirects   []string  `json:"redirects,omitempty"`
-	RobotsRule  string    `json:"robotsRule,omitempty"`
-	FetchedAt   string    `json:"fetchedAt"`
-	TookMillis  int64     `json:"tookMs"`
-	Audited     string    `json:"audited"` // match, mismatch or skipped
-	Extractor   string    `json:"extractor"`
-	TextSimhash string    `json:"textSimhash"`
-	Hidden      bool      `json:"hiddenTextDropped,omitempty"`
-	Canonical   string    `json:"canonical,omitempty"` // as claimed by the page
-	Rights      Rights    `json:"rights"`
+	Edge        string        `json:"edge,omitempty"` // who fetched and attested it; empty if it was fetched from here
+	Exit        string        `json:"exit"`           // through whose connection the delivered bytes came
+	Execution   string        `json:"execution"`      // edge or tunnel
+	Attest      string        `json:"attest,omitempty"`
+	Signature   string        `json:"signature,omitempty"`
+	SHA256      string        `json:"sha256"` // of the body, content coding removed
+	Bytes       int           `json:"bytes"`
+	Truncated   string        `json:"truncated,omitempty"`
+	WARC        warcPlace     `json:"warc"`
+	Redirects   []string      `json:"redirects,omitempty"`
+	RobotsRule  string        `json:"robotsRule,omitempty"`
+	FetchedAt   string        `json:"fetchedAt"`
+	TookMillis  int64         `json:"tookMs"`
+	Audited     string        `json:"audited"` // match, mismatch or skipped
+	Extractor   string        `json:"extractor"`
+	TextSimhash string        `json:"textSimhash"`
+	Hidden      bool          `json:"hiddenTextDropped,omitempty"`
+	Canonical   string        `json:"canonical,omitempty"` // as claimed by the page
+	Rights      rights.Rights `json:"rights"`
 }
 
-// warcPlace is a Location in the API's spelling.
+// warcPlace is a warc.Location in the API's spelling.
 type warcPlace struct {
 	File   string `json:"file"`
 	Offset int64  `json:"offset"`
@@ -50,7 +53,7 @@ type warcPlace struct {
 }
 
 // newDocument puts a page together for the partner.
-func newDocument(j *job, a arrival, t Text, rights Rights, at Location, final string) Document {
+func newDocument(j *job, a arrival, t text.Content, rights rights.Rights, at warc.Location, final string) Document {
 	o := j.order.Scrape
 	var d Document
 	if o.wants(FormatMarkdown) {
@@ -60,7 +63,7 @@ func newDocument(j *job, a arrival, t Text, rights Rights, at Location, final st
 		d.HTML = t.HTML
 	}
 	if o.wants(FormatRawHTML) {
-		d.RawHTML = rawText(a.Body, a.contentType())
+		d.RawHTML = text.Source(a.Body, a.contentType())
 	}
 	if o.wants(FormatLinks) {
 		d.Links = t.Links
@@ -97,13 +100,13 @@ func newDocument(j *job, a arrival, t Text, rights Rights, at Location, final st
 	return d
 }
 
-func newProvenance(a arrival, t Text, rights Rights, at Location) Provenance {
+func newProvenance(a arrival, t text.Content, rights rights.Rights, at warc.Location) Provenance {
 	p := Provenance{
 		Edge: a.edge, Exit: a.exit, Execution: "edge", SHA256: hex.EncodeToString(a.sum[:]), Bytes: len(a.Body),
 		Attest: base64.StdEncoding.EncodeToString(a.Attest), Signature: base64.StdEncoding.EncodeToString(a.Sig),
 		Truncated: a.truncated(), WARC: warcPlace(at), Redirects: a.Hops, RobotsRule: a.Rule,
 		FetchedAt: a.Started.UTC().Format(time.RFC3339Nano), TookMillis: a.Took.Milliseconds(),
-		Audited: a.audited, Extractor: t.Extractor, TextSimhash: fmt.Sprintf("%016x", Simhash(t.Plain)),
+		Audited: a.audited, Extractor: t.Extractor, TextSimhash: fmt.Sprintf("%016x", text.Simhash(t.Plain)),
 		Hidden: t.Hidden, Canonical: t.Canonical, Rights: rights,
 	}
 	if a.edge == "" {
@@ -126,13 +129,4 @@ func openGraph(og map[string]string) map[string]string {
 		}
 	}
 	return named
-}
-
-// rawText is the page's source in UTF-8, whatever its charset was.
-func rawText(body []byte, contentType string) string {
-	_, source, err := decodeDocument(body, contentType)
-	if err != nil {
-		return ""
-	}
-	return source
 }

@@ -25,7 +25,7 @@ const (
 )
 
 const (
-	maxBatch     = 30                     // addresses of one lease: with every one at MaxURL they still fit one frame
+	maxBatch     = 30                     // addresses of one lease: with every one at link.MaxURL they still fit one frame
 	maxLease     = 30 * time.Second       // of waiting between requests in one batch, so that other jobs get their turn
 	lookahead    = 16                     // hosts looked at beyond those leased, in one reading of the table
 	limitedPause = 250 * time.Millisecond // before looking again at a host whose jobs have all they may have in flight

@@ -3,6 +3,7 @@ package crawler
 import (
 	"encoding/hex"
 	"strings"
+	"sward/crawler/warc"
 	"time"
 )
 
@@ -75,4 +76,4 @@ func (j *job) total() int {
 }
 
 // newJobName returns a random UUID, the form that partners know job names by.
-func newJobName() string { return strings.TrimPrefix(newRecordID(), "urn:uuid:") }
+func newJobName() string { return strings.TrimPrefix(warc.NewRecordID(), "urn:uuid:") }

@@ -49,7 +49,7 @@ func (t *jobTable) create(a Account, kind int, o Order, start string, now time.T
 		name: newJobName(), kind: kind, account: a, order: o, base: start, quota: o.limit(),
 		created: now, deadline: now.Add(maxAge), pages: 1,
 	}
-	first, err := newLink(start, kindPage, 0, o)
+	first, err := newLead(start, kindPage, 0, o)
 	if err != nil {
 		return nil, fmt.Errorf("create job: %w", err)
 	}
@@ -67,7 +67,7 @@ func (t *jobTable) create(a Account, kind int, o Order, start string, now time.T
 		if err != nil {
 			return err
 		}
-		_, err = tx.discover(j, []link{first}, 0, now)
+		_, err = tx.discover(j, []lead{first}, 0, now)
 		return err
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sward/crawler/text"
 	"time"
 )
 
@@ -131,8 +132,7 @@ func (o ScrapeOptions) check() error {
 	if o.Timeout != 0 && (o.Timeout < minTimeout || o.Timeout > maxTimeout) {
 		return fmt.Errorf("timeout is from %d to %d milliseconds, not %d", minTimeout, maxTimeout, o.Timeout)
 	}
-	_, err := compileSelection(o.IncludeTags, o.ExcludeTags)
-	return err
+	return text.CheckTags(o.IncludeTags, o.ExcludeTags)
 }
 
 func (o Order) limit() int {

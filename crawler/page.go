@@ -13,6 +13,10 @@ import (
 	"strings"
 
 	"sward/crawler/fetch"
+	"sward/crawler/link"
+	"sward/crawler/rights"
+	"sward/crawler/text"
+	"sward/crawler/warc"
 	"sward/internal/wire"
 )
 
@@ -32,7 +36,7 @@ type arrival struct {
 
 func (a arrival) contentType() string {
 	if h, err := a.Header(); err == nil {
-		return oneLine(h.Get("Content-Type"), 200)
+		return text.Line(h.Get("Content-Type"), 200)
 	}
 	return ""
 }
@@ -72,7 +76,7 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 		}
 		return o
 	}
-	final, err := Canonicalise(a.URL, nil)
+	final, err := link.Canonical(a.URL, nil)
 	if err != nil {
 		o.fate = fail
 		o.failure(wire.RedirectDenied, "it redirects to an address that cannot be crawled")
@@ -108,7 +112,7 @@ func (c *Crawler) refused(o *outcome, a arrival) {
 	code := a.cause()
 	o.failure(code, "")
 	if a.Code == wire.RobotsDenied && a.Rule != "" {
-		o.detail = oneLine("robots.txt: "+a.Rule, wire.MaxRule)
+		o.detail = text.Line("robots.txt: "+a.Rule, wire.MaxRule)
 	}
 	switch o.fate = judge(code); o.fate {
 	case retry:
@@ -132,7 +136,7 @@ func (c *Crawler) acceptable(o *outcome, a arrival) bool {
 	}
 	o.status(a.Status)
 	if h, err := a.Header(); err == nil && a.Status == http.StatusPaymentRequired && h.Get("Crawler-Price") != "" {
-		o.detail += ": it asks " + oneLine(h.Get("Crawler-Price"), maxPrice) // nobody pays unasked
+		o.detail += ": it asks " + text.Line(h.Get("Crawler-Price"), maxPrice) // nobody pays unasked
 	}
 	if busyStatus(a.Status) {
 		o.again("", a.RetryAfter, c.cfg)
@@ -146,17 +150,17 @@ func (c *Crawler) acceptable(o *outcome, a arrival) bool {
 // document.
 func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival, at *url.URL) {
 	order := o.job.order.Scrape
-	options := ExtractOptions{MainOnly: order.mainOnly(), IncludeTags: order.IncludeTags, ExcludeTags: order.ExcludeTags}
-	t, err := Extract(ctx, a.Body, a.contentType(), at, options)
-	if errors.Is(err, ErrExtractBudget) {
+	options := text.Options{MainOnly: order.mainOnly(), IncludeTags: order.IncludeTags, ExcludeTags: order.ExcludeTags}
+	t, err := text.Extract(ctx, a.Body, a.contentType(), at, options)
+	if errors.Is(err, text.ErrBudget) {
 		// A book in one page, or a busy machine: the whole page costs a quarter of finding its main content, and a page
 		// with too much in it is better than none.
-		options.MainOnly, options.Budget = false, longestBudget
-		t, err = Extract(ctx, a.Body, a.contentType(), at, options)
+		options.MainOnly, options.Budget = false, text.LongestBudget
+		t, err = text.Extract(ctx, a.Body, a.contentType(), at, options)
 	}
 	if err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the answer could not be read as a page"
-		if errors.Is(err, ErrNotText) {
+		if errors.Is(err, text.ErrNotText) {
 			o.detail = "the answer is not text"
 		}
 		return
@@ -165,13 +169,13 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	if err != nil {
 		header = http.Header{}
 	}
-	rights := readRights(header, t.Robots)
-	if rights.forbids(o.job.account.Purpose) {
+	rights := rights.Read(header, t.Robots)
+	if rights.Forbids(o.job.account.Purpose) {
 		o.fate = fail
 		o.failure(wire.PurposeDenied, "the site does not allow use for training")
 		return
 	}
-	if o.job.kind == kindCrawl && o.job.order.Sitemap != "only" && !rights.noFollow() {
+	if o.job.kind == kindCrawl && o.job.order.Sitemap != "only" && !rights.NoFollow() {
 		o.links = sc.links(t.Links, a.item.depth+1)
 	}
 	if !sc.delivers(at) { // the start page of a job whose patterns leave it out
@@ -192,17 +196,17 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	}
 	var also []string
 	if o.job.order.similarAreSame() {
-		also = spellings(at)
+		also = link.Spellings(at)
 	}
 	// A scrape is one address that a partner named, perhaps with a token of theirs in it: what everybody may search is what
 	// a crawl found by following links.
 	crawled := o.job.kind == kindCrawl
-	if rights.noIndex() {
+	if rights.NoIndex() {
 		c.withdraw(o, at, also)
 	} else if c.cfg.Store != nil && crawled && a.Status < 300 {
 		o.page = packPage(Page{
 			URL: at.String(), Title: t.Title, Description: t.Description, Language: t.Language, Text: t.Plain,
-			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: Simhash(t.Plain),
+			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: text.Simhash(t.Plain),
 			Also: also,
 		})
 	}
@@ -216,8 +220,8 @@ func (c *Crawler) withdraw(o *outcome, at *url.URL, also []string) {
 }
 
 // exchange is the page as the archive keeps it, with the signed statement beside it.
-func exchange(a arrival, final string) Exchange {
-	x := Exchange{
+func exchange(a arrival, final string) warc.Exchange {
+	x := warc.Exchange{
 		URL: final, Started: a.Started, Request: a.Request, Response: a.Response, Body: a.Body, Truncated: a.truncated(),
 		Metadata: map[string]string{"Sward-Exit": headerSafe(a.exit), "Sward-Audited": a.audited},
 	}

@@ -2,14 +2,12 @@ package crawler
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
 
-	"golang.org/x/net/publicsuffix"
-
+	"sward/crawler/link"
 	"sward/policy"
 )
 
@@ -27,7 +25,7 @@ func newScope(o Order, base string) (*scope, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start address: %w", err)
 	}
-	s := &scope{base: base, order: o, host: bare(start), domain: registrable(start.Hostname())}
+	s := &scope{base: base, order: o, host: link.Bare(start), domain: link.Registrable(start.Hostname())}
 	if !o.CrawlEntireDomain {
 		// The path that the partner wrote governs, also when it redirects to another host.
 		if asked, err := url.Parse(o.URL); err == nil {
@@ -57,11 +55,11 @@ func below(p string) string {
 
 // links turns the addresses on a page into what the job will fetch: in scope, not a trap, within the
 // depth, and allowed by the rules that hold for every partner.
-func (s *scope) links(addresses []string, depth int) []link {
+func (s *scope) links(addresses []string, depth int) []lead {
 	if s.order.MaxDiscoveryDepth != nil && depth > *s.order.MaxDiscoveryDepth {
 		return nil
 	}
-	var found []link
+	var found []lead
 	for _, address := range addresses {
 		if len(found) == maxPerDocument {
 			break
@@ -69,7 +67,7 @@ func (s *scope) links(addresses []string, depth int) []link {
 		if !s.admits(address) {
 			continue
 		}
-		if l, err := newLink(address, kindPage, depth, s.order); err == nil {
+		if l, err := newLead(address, kindPage, depth, s.order); err == nil {
 			found = append(found, l)
 		}
 	}
@@ -79,17 +77,17 @@ func (s *scope) links(addresses []string, depth int) []link {
 // admits reports whether an address is one the job should fetch.
 func (s *scope) admits(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && s.covers(u) && s.delivers(u) && isPage(u) && !isTrap(u) && reachable(u) == nil
+	return err == nil && s.covers(u) && s.delivers(u) && link.IsPage(u) && !link.IsTrap(u) && reachable(u) == nil
 }
 
 // covers is the rule on hosts and on the part of the start host.
 func (s *scope) covers(u *url.URL) bool {
-	host := bare(u)
+	host := link.Bare(u)
 	switch {
 	case host == s.host:
 		at := u.EscapedPath()
 		return s.prefix == "" || strings.HasPrefix(at, s.prefix) || at+"/" == s.prefix
-	case s.order.AllowSubdomains && registrable(u.Hostname()) == s.domain:
+	case s.order.AllowSubdomains && link.Registrable(u.Hostname()) == s.domain:
 		return true
 	default:
 		return s.order.AllowExternalLinks
@@ -114,20 +112,6 @@ func (s *scope) delivers(u *url.URL) bool {
 		return false
 	}
 	return !matches(s.exclude) && (len(s.include) == 0 || matches(s.include))
-}
-
-// bare is the host and port of an address without the www. that sites use with and without.
-func bare(u *url.URL) string { return strings.TrimPrefix(strings.ToLower(u.Host), "www.") }
-
-// registrable is the part of a name that somebody bought, or the name itself where there is none.
-func registrable(name string) string {
-	if _, err := netip.ParseAddr(name); err == nil {
-		return name // the list would take the last two numbers for a domain
-	}
-	if domain, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(name)); err == nil {
-		return domain
-	}
-	return strings.ToLower(name)
 }
 
 // reachable applies the rules on destinations that need no resolver, so that an address which every

@@ -1,9 +1,9 @@
 package crawler
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
+	"sward/crawler/link"
 	"testing"
 	"time"
 
@@ -31,22 +31,12 @@ func TestScopeRefusesWhatNoEdgeMayReach(t *testing.T) {
 		"http://127.0.0.1/": false, "http://[::1]/": false, "http://10.0.0.1/admin": false, "http://169.254.169.254/": false,
 		"http://router.lan/": false, "http://printer/": false, "http://localhost:8080/": false,
 		"http://site.test/logo.PNG": false, "http://site.test/app.tar.gz": false,
-		"http://site.test/" + strings.Repeat("a/", maxSegments+1): false, "http://site.test/x/x/x/x/": false,
-		"http://site.test/?" + strings.Repeat("a=1&", maxParameters): false,
-		"http://site.test/" + strings.Repeat("a", MaxURL):            false,
+		"http://site.test/" + strings.Repeat("a/", 25): false, "http://site.test/x/x/x/x/": false,
+		"http://site.test/?" + strings.Repeat("a=1&", 24):      false,
+		"http://site.test/" + strings.Repeat("a", link.MaxURL): false,
 	} {
 		if got := s.admits(address); got != want {
 			t.Errorf("admits(%.60s): got %v, want %v", address, got, want)
-		}
-	}
-}
-
-func TestRegistrableDomainOfAnAddressIsItself(t *testing.T) {
-	for name, want := range map[string]string{
-		"a.b.site.test": "site.test", "www.site.co.uk": "site.co.uk", "192.0.2.7": "192.0.2.7", "co.uk": "co.uk",
-	} {
-		if got := registrable(name); got != want {
-			t.Errorf("registrable(%s): got %s, want %s", name, got, want)
 		}
 	}
 }
@@ -94,41 +84,6 @@ func TestRobotsNamesSitemapsOutsideOfGroups(t *testing.T) {
 	}
 	if got := sitemapLines([]byte(strings.Repeat("Sitemap: /x\n", 2*maxSitemaps)), root); len(got) != maxSitemaps {
 		t.Errorf("sitemaps of a hostile file: got %d, want %d", len(got), maxSitemaps)
-	}
-}
-
-func TestRightsAreReadAsTheMostRestrictive(t *testing.T) {
-	tests := []struct {
-		name, header, value, meta    string
-		noIndex, noFollow, noTrained bool
-	}{
-		{name: "nothing"},
-		{name: "meta none", meta: "none", noIndex: true, noFollow: true},
-		{name: "meta list", meta: "max-snippet:50, noindex", noIndex: true},
-		{name: "header", header: "X-Robots-Tag", value: "noarchive, nofollow", noFollow: true},
-		{name: "another crawler", header: "X-Robots-Tag", value: "googlebot: noindex, nofollow"},
-		{name: "our name", header: "X-Robots-Tag", value: "SwardBot: noindex", noIndex: true},
-		{name: "noai", header: "X-Robots-Tag", value: "noai, noimageai", noTrained: true},
-		{name: "usage", header: "Content-Usage", value: "train-ai=n", noTrained: true},
-		{name: "usage allowed", header: "Content-Usage", value: "train-ai=y"},
-		{name: "signal", header: "Content-Signal", value: "search=yes, ai-train=no", noTrained: true},
-		{name: "tdm", header: "TDM-Reservation", value: "1", noTrained: true},
-		{name: "tdm open", header: "TDM-Reservation", value: "0"},
-		{name: "header denies what meta allows", header: "X-Robots-Tag", value: "noindex", meta: "index, follow", noIndex: true},
-	}
-	for _, test := range tests {
-		h := http.Header{}
-		if test.header != "" {
-			h.Set(test.header, test.value)
-		}
-		r := readRights(h, test.meta)
-		if r.noIndex() != test.noIndex || r.noFollow() != test.noFollow || r.forbids(purposeTraining) != test.noTrained {
-			t.Errorf("%s: got noindex %v, nofollow %v, no training %v, want %v, %v, %v", test.name,
-				r.noIndex(), r.noFollow(), r.forbids(purposeTraining), test.noIndex, test.noFollow, test.noTrained)
-		}
-		if r.forbids("search-index") {
-			t.Errorf("%s: got search forbidden, want only training judged", test.name)
-		}
 	}
 }
 

@@ -37,7 +37,7 @@ type outcome struct {
 
 	document []byte // JSON; with deliver
 	page     []byte // packed, for the outbox, with deliver and fail; nil: not for the index
-	links    []link
+	links    []lead
 	final    string // where redirects led, canonical; empty: they did not
 	moved    bool   // the start address led to another host, which is now the job's
 
@@ -172,7 +172,7 @@ func (t *tx) firstAt(o *outcome) (bool, error) {
 	if o.final == "" {
 		return true, nil
 	}
-	end, err := newLink(o.final, kindPage, o.item.depth, o.job.order)
+	end, err := newLead(o.final, kindPage, o.item.depth, o.job.order)
 	if err != nil {
 		return false, err
 	}

@@ -38,9 +38,9 @@ func bench(t testing.TB, hosts, n int) (*Crawler, *job) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var links []link
+	var links []lead
 	for i := range n {
-		l, err := newLink(fmt.Sprintf("http://host-%d.test/%d", i%hosts, i), kindPage, 1, j.order)
+		l, err := newLead(fmt.Sprintf("http://host-%d.test/%d", i%hosts, i), kindPage, 1, j.order)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,9 +155,9 @@ func TestHostsWithoutWorkDoNotHoldUpTheRest(t *testing.T) {
 func TestDiscoveryIsBounded(t *testing.T) {
 	c, j := bench(t, 1, 10)
 	j.quota = 1
-	var links []link
+	var links []lead
 	for i := range 2 * minQueue {
-		l, err := newLink(fmt.Sprintf("http://host-0.test/more/%d", i), kindPage, 1, j.order)
+		l, err := newLead(fmt.Sprintf("http://host-0.test/more/%d", i), kindPage, 1, j.order)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,7 +295,7 @@ func BenchmarkSettle(b *testing.B) {
 		}
 		o := outcome{job: j, item: item{id: ids[i]}, fate: deliver, document: document, page: []byte("x")}
 		for k := range 30 {
-			l, err := newLink(fmt.Sprintf("http://host-%d.test/new/%d", k, i/3*30+k), kindPage, 2, j.order)
+			l, err := newLead(fmt.Sprintf("http://host-%d.test/new/%d", k, i/3*30+k), kindPage, 2, j.order)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package crawler
+package warc
 
 import (
 	"bytes"
@@ -60,7 +60,7 @@ func (x Exchange) check() error {
 // records builds the records of an exchange, the response first; info is the id of the file's
 // warcinfo.
 func (x Exchange) records(info string) []record {
-	id := newRecordID()
+	id := NewRecordID()
 	common := func(kind, id, contentType string) []field {
 		return []field{
 			{"WARC-Type", kind}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", x.Started.UTC().Format(warcTime)},
@@ -77,13 +77,13 @@ func (x Exchange) records(info string) []record {
 			field{"WARC-Truncated", x.Truncated}),
 		block: append(archivedHeader(x.Response, len(x.Body)), x.Body...),
 	}, {
-		fields: append(common("request", newRecordID(), "application/http;msgtype=request"), beside),
+		fields: append(common("request", NewRecordID(), "application/http;msgtype=request"), beside),
 		block:  closedHeader(x.Request),
 	}}
 	if len(x.Metadata) == 0 {
 		return all
 	}
-	metadata := record{fields: append(common("metadata", newRecordID(), "application/warc-fields"), beside)}
+	metadata := record{fields: append(common("metadata", NewRecordID(), "application/warc-fields"), beside)}
 	for _, name := range slices.Sorted(maps.Keys(x.Metadata)) {
 		metadata.block = fmt.Appendf(metadata.block, "%s: %s\r\n", name, x.Metadata[name])
 	}
@@ -130,8 +130,8 @@ func sha1Digest(b []byte) string {
 	return "sha1:" + base32.StdEncoding.EncodeToString(sum[:])
 }
 
-// newRecordID returns a random version 4 UUID as a URN (RFC 9562).
-func newRecordID() string {
+// NewRecordID returns a random version 4 UUID as a URN (RFC 9562).
+func NewRecordID() string {
 	var u [16]byte
 	rand.Read(u[:]) // never fails (crypto/rand, Go 1.24)
 	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80

@@ -1,4 +1,8 @@
-package crawler
+// Package warc keeps what was exchanged with sites, in WARC 1.1 files (ISO 28500:2017) that every archive tool reads.
+//
+// An Archive appends exchanges, each record a gzip member of its own, and repairs a torn end when it is opened; Read walks a
+// file strictly. A Location names a record for good.
+package warc
 
 import (
 	"bytes"
@@ -42,9 +46,9 @@ type Location struct {
 	Offset, Length int64
 }
 
-// WARC appends exchanges to a directory of WARC 1.1 files (ISO 28500:2017). Each record is a gzip
+// Archive appends exchanges to a directory of WARC 1.1 files (ISO 28500:2017). Each record is a gzip
 // member; a file starts with its warcinfo record and is followed by another when it is full.
-type WARC struct {
+type Archive struct {
 	dir      string
 	maxBytes int64
 	now      func() time.Time
@@ -59,17 +63,17 @@ type WARC struct {
 	zip    *gzip.Writer
 }
 
-// OpenWARC continues the newest file of dir, or starts the first. If a crash tore its last record,
+// Open continues the newest file of dir, or starts the first. If a crash tore its last record,
 // the file is cut back to its last whole gzip member. A file that is damaged in another way is left
 // as it is, for a person to look at, and a new one is started.
-func OpenWARC(dir string, maxBytes int64, now func() time.Time) (*WARC, error) {
+func Open(dir string, maxBytes int64, now func() time.Time) (*Archive, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
 	if now == nil {
 		now = time.Now
 	}
-	w := &WARC{dir: dir, maxBytes: max(maxBytes, minWARCFile), now: now, zip: gzip.NewWriter(io.Discard)}
+	w := &Archive{dir: dir, maxBytes: max(maxBytes, minWARCFile), now: now, zip: gzip.NewWriter(io.Discard)}
 	names, err := filepath.Glob(filepath.Join(dir, "*"+warcSuffix))
 	if err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
@@ -93,14 +97,14 @@ func OpenWARC(dir string, maxBytes int64, now func() time.Time) (*WARC, error) {
 }
 
 // resume takes up an existing file if its end is sound after repair and it has room.
-func (w *WARC) resume(path string) error {
+func (w *Archive) resume(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("open archive: %w", err)
 	}
 	var end int64
 	var info string
-	err = ReadWARC(f, func(r Record) error {
+	err = Read(f, func(r Record) error {
 		end = r.Offset + r.Length
 		if r.Type == "warcinfo" {
 			info = r.ID
@@ -124,7 +128,7 @@ func (w *WARC) resume(path string) error {
 
 // Write appends the response, the request and the metadata of one exchange in one write, and tells
 // where the response lies. It has reached the operating system, not yet the disk: see Sync.
-func (w *WARC) Write(x Exchange) (Location, error) {
+func (w *Archive) Write(x Exchange) (Location, error) {
 	if err := x.check(); err != nil {
 		return Location{}, fmt.Errorf("archive exchange: %w", err)
 	}
@@ -155,7 +159,7 @@ func (w *WARC) Write(x Exchange) (Location, error) {
 }
 
 // Sync makes all that was written durable.
-func (w *WARC) Sync() error {
+func (w *Archive) Sync() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -168,14 +172,14 @@ func (w *WARC) Sync() error {
 }
 
 // Close makes all durable and closes the file. Closing twice is harmless.
-func (w *WARC) Close() error {
+func (w *Archive) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
 	return w.closeLocked()
 }
 
-func (w *WARC) closeLocked() error {
+func (w *Archive) closeLocked() error {
 	if w.file == nil {
 		return nil
 	}
@@ -186,12 +190,12 @@ func (w *WARC) closeLocked() error {
 
 // rotateLocked ends the current file, durably, and starts the next with its warcinfo record. So
 // only the newest file of a directory can have a torn end.
-func (w *WARC) rotateLocked() error {
+func (w *Archive) rotateLocked() error {
 	if err := w.closeLocked(); err != nil {
 		return fmt.Errorf("end archive file: %w", err)
 	}
 	now := w.now().UTC()
-	id := newRecordID()
+	id := NewRecordID()
 	w.serial++
 	w.name = fmt.Sprintf(warcName, w.serial) + now.Format("20060102T150405Z") + warcSuffix
 	f, err := os.OpenFile(filepath.Join(w.dir, w.name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -221,7 +225,7 @@ func (w *WARC) rotateLocked() error {
 }
 
 // appendLocked adds one record to out as a gzip member.
-func (w *WARC) appendLocked(out *bytes.Buffer, r record) error {
+func (w *Archive) appendLocked(out *bytes.Buffer, r record) error {
 	w.zip.Reset(out)
 	for _, part := range [][]byte{r.head(), r.block, []byte("\r\n\r\n")} {
 		if _, err := w.zip.Write(part); err != nil {
@@ -233,7 +237,7 @@ func (w *WARC) appendLocked(out *bytes.Buffer, r record) error {
 
 // flushLocked appends whole members. After a failed write (a full disk) the file is cut back, so
 // that the next record does not follow half of this one.
-func (w *WARC) flushLocked(members []byte) error {
+func (w *Archive) flushLocked(members []byte) error {
 	if _, err := w.file.Write(members); err != nil {
 		_, seekErr := w.file.Seek(w.size, io.SeekStart)
 		return fmt.Errorf("write archive file: %w", errors.Join(err, w.file.Truncate(w.size), seekErr))

@@ -1,4 +1,4 @@
-package crawler
+package text
 
 import (
 	"encoding/json"
@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+
+	"sward/crawler/link"
 )
 
 const (
@@ -17,8 +19,8 @@ const (
 )
 
 // readMeta reads what a page says about itself in its head. The first statement of a kind counts.
-func readMeta(doc *html.Node, base *url.URL) Text {
-	var t Text
+func readMeta(doc *html.Node, base *url.URL) Content {
+	var t Content
 	og := make(map[string]string)
 	robots := make([]string, 0, 2)
 	for n := range doc.Descendants() {
@@ -31,7 +33,7 @@ func readMeta(doc *html.Node, base *url.URL) Text {
 			}
 		case atom.Link:
 			if t.Canonical == "" && strings.EqualFold(attr(n, "rel"), "canonical") {
-				t.Canonical, _ = Canonicalise(attr(n, "href"), base)
+				t.Canonical, _ = link.Canonical(attr(n, "href"), base)
 			}
 		case atom.Time:
 			if hasAttr(n, "pubdate") || attr(n, "itemprop") == "datePublished" {
@@ -47,19 +49,19 @@ func readMeta(doc *html.Node, base *url.URL) Text {
 	first(&t.Description, og["description"])
 	first(&t.Language, languageCode(og["locale"]))
 	t.Published = publishedTime(t.Published)
-	t.Robots = oneLine(strings.ToLower(strings.Join(robots, ", ")), maxMetaText)
+	t.Robots = Line(strings.ToLower(strings.Join(robots, ", ")), maxMetaText)
 	if len(og) > 0 {
 		t.OG = og
 	}
 	return t
 }
 
-func readMetaTag(t *Text, n *html.Node, og map[string]string, robots *[]string) {
+func readMetaTag(t *Content, n *html.Node, og map[string]string, robots *[]string) {
 	content := attr(n, "content")
 	if property, isOG := strings.CutPrefix(strings.ToLower(attr(n, "property")), "og:"); isOG && len(og) < maxOG {
-		property = oneLine(property, 64)
+		property = Line(property, 64)
 		if _, have := og[property]; !have && property != "" {
-			og[property] = oneLine(content, maxMetaText)
+			og[property] = Line(content, maxMetaText)
 		}
 		return
 	}
@@ -84,7 +86,7 @@ func readMetaTag(t *Text, n *html.Node, og map[string]string, robots *[]string) 
 }
 
 // readLinkedData takes author and date from a schema.org block, wherever they stand in its graph.
-func readLinkedData(t *Text, source string) {
+func readLinkedData(t *Content, source string) {
 	if len(source) > maxLinkedData || t.Author != "" && t.Published != "" {
 		return
 	}
@@ -94,7 +96,7 @@ func readLinkedData(t *Text, source string) {
 	}
 }
 
-func searchGraph(t *Text, node any, depth int) {
+func searchGraph(t *Content, node any, depth int) {
 	if depth == 0 {
 		return
 	}
@@ -139,7 +141,7 @@ func personName(author any) string {
 // first sets a fact that is not known yet.
 func first(fact *string, value string) {
 	if *fact == "" {
-		*fact = oneLine(value, maxMetaText)
+		*fact = Line(value, maxMetaText)
 	}
 }
 

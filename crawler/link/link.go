@@ -1,4 +1,9 @@
-package crawler
+// Package link knows addresses: the one spelling under which a page is queued and stored, which addresses are one page,
+// which lead nowhere, and the lists of addresses that sites publish (sitemaps, feeds).
+//
+// Everything that names a page in the crawler has gone through Canonical; the frontier tells pages apart by Identity.
+// Nothing here touches the network.
+package link
 
 import (
 	"errors"
@@ -7,15 +12,13 @@ import (
 	"strings"
 
 	whatwg "github.com/nlnwa/whatwg-url/url"
-	"golang.org/x/net/html"
-	"golang.org/x/net/html/atom"
 )
 
 // MaxURL is the longest address, in bytes, that is crawled, stored or sent to an edge. RFC 9110
 // asks for 8000; nearly every longer address than this one is a session state or a trap.
 const MaxURL = 2048
 
-// ErrNotCrawlable is the cause of each refusal by Canonicalise: the address is malformed, too long,
+// ErrNotCrawlable is the cause of each refusal by Canonical: the address is malformed, too long,
 // or not one a crawler may visit.
 var ErrNotCrawlable = errors.New("address cannot be crawled")
 
@@ -36,12 +39,12 @@ var trackingPrefixes = []string{"utm_", "hsa_", "pk_", "mtm_", "piwik_", "matomo
 // library, which will dial them, refuses it.
 var urlParser = whatwg.NewParser(whatwg.WithPercentEncodeSinglePercentSign())
 
-// Canonicalise returns the one spelling of an address under which a page is queued, fetched and
+// Canonical returns the one spelling of an address under which a page is queued, fetched and
 // stored: parsed as a browser parses it (WHATWG URL), relative to base where base is given, without
 // fragment, default port and tracking parameters. Anything but http and https, an address with
 // credentials and one over MaxURL bytes is refused with an error that wraps ErrNotCrawlable.
 // Query parameters keep their order, since servers may give it a meaning.
-func Canonicalise(raw string, base *url.URL) (string, error) {
+func Canonical(raw string, base *url.URL) (string, error) {
 	var from *whatwg.Url
 	if base != nil {
 		var err error
@@ -115,45 +118,25 @@ func tracks(name string) bool {
 	return false
 }
 
-// documentBase is the address that relative links are resolved against: the first <base href>, if
-// it is an http address, else the page's own. A hostile base needs no care here: every address that
-// comes out of a page passes the address gate before it is dialled.
-func documentBase(doc *html.Node, page *url.URL) *url.URL {
-	for n := range doc.Descendants() {
-		if n.DataAtom != atom.Base || attr(n, "href") == "" {
-			continue
-		}
-		address, err := Canonicalise(attr(n, "href"), page)
-		if err != nil {
-			break
-		}
-		if base, err := url.Parse(address); err == nil {
-			return base
-		}
-		break
-	}
-	return page
-}
-
-// linkSet collects addresses in document order, each once, up to a limit.
-type linkSet struct {
+// Set collects addresses in document order, each once, up to a limit.
+type Set struct {
 	base  *whatwg.Url // nil: references have to be absolute
 	limit int
 	seen  map[string]bool
 	list  []string
 }
 
-func newLinkSet(base *url.URL, limit int) *linkSet {
-	set := &linkSet{limit: limit, seen: make(map[string]bool)}
+func NewSet(base *url.URL, limit int) *Set {
+	set := &Set{limit: limit, seen: make(map[string]bool)}
 	if base != nil {
 		set.base, _ = urlParser.Parse(base.String()) // a base that does not parse resolves nothing
 	}
 	return set
 }
 
-// add resolves one reference. References that cannot be crawled (javascript:, data:, mailto:) and
+// Add resolves one reference. References that cannot be crawled (javascript:, data:, mailto:) and
 // those over the limit are dropped.
-func (s *linkSet) add(ref string) {
+func (s *Set) Add(ref string) {
 	if len(s.list) >= s.limit || strings.HasPrefix(ref, "#") || strings.TrimSpace(ref) == "" {
 		return
 	}
@@ -165,47 +148,8 @@ func (s *linkSet) add(ref string) {
 	s.list = append(s.list, address)
 }
 
-// collectLinks reads the addresses that a page leads to and the images it shows.
-func collectLinks(doc *html.Node, base *url.URL, limit int) (links, images []string) {
-	leads, shows := newLinkSet(base, limit), newLinkSet(base, limit)
-	for n := range doc.Descendants() {
-		switch n.DataAtom {
-		case atom.A, atom.Area:
-			leads.add(attr(n, "href"))
-		case atom.Meta:
-			if strings.EqualFold(attr(n, "http-equiv"), "refresh") {
-				leads.add(refreshTarget(attr(n, "content")))
-			}
-		case atom.Img:
-			shows.add(attr(n, "src"))
-		}
-	}
-	return leads.list, shows.list
-}
+// List is what was collected.
+func (s *Set) List() []string { return s.list }
 
-// refreshTarget reads `5; url='/next'`, the content of <meta http-equiv=refresh>.
-func refreshTarget(content string) string {
-	_, rest, found := strings.Cut(content, ";")
-	if !found {
-		return ""
-	}
-	rest = strings.TrimSpace(rest)
-	if len(rest) < 4 || !strings.EqualFold(rest[:3], "url") {
-		return ""
-	}
-	rest = strings.TrimSpace(rest[3:])
-	if !strings.HasPrefix(rest, "=") {
-		return ""
-	}
-	return strings.Trim(strings.TrimSpace(rest[1:]), `"'`)
-}
-
-// attr returns the value of an element's attribute, or the empty string.
-func attr(n *html.Node, name string) string {
-	for _, a := range n.Attr {
-		if a.Key == name {
-			return a.Val
-		}
-	}
-	return ""
-}
+// Full reports that nothing more is taken.
+func (s *Set) Full() bool { return len(s.list) >= s.limit }

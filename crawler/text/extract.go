@@ -1,4 +1,10 @@
-package crawler
+// Package text reads what a page says: from the bytes a server sent to Markdown, harmless HTML and plain text, with the
+// facts that the page states about itself.
+//
+// Extract is the one door. A page goes through decode (charset), parse (a bounded tree), hidden (what no person sees goes),
+// article (the passages that are the page's own) and launder (nothing that acts stays), and is then written three ways.
+// Pages come from strangers: every step is bounded, and none of them runs or loads anything.
+package text
 
 import (
 	"context"
@@ -21,7 +27,7 @@ const (
 	maxNodes      = 150_000         // tags and texts; a book of 1 MB in one page has 30 000
 	maxLinks      = 5_000           // addresses kept from one page
 	extractBudget = 2 * time.Second // wall time, if nothing else is asked for; an honest page of 200 KB takes 20 ms
-	longestBudget = 20 * time.Second
+	LongestBudget = 20 * time.Second
 	maxHeadings   = 100
 	maxMetaText   = 1 << 10 // bytes of a title, description, heading or other one-line fact
 )
@@ -31,15 +37,15 @@ const extractorName = "go-trafilatura 1.12.2, html-to-markdown 2.5.2"
 
 // Failures of Extract that a caller tells apart.
 var (
-	ErrNotText       = errors.New("content is not text")
-	ErrTooLarge      = errors.New("document is too large to extract")
-	ErrExtractBudget = errors.New("extraction took too long")
+	ErrNotText  = errors.New("content is not text")
+	ErrTooLarge = errors.New("document is too large to extract")
+	ErrBudget   = errors.New("extraction took too long")
 )
 
-// Text is what a page says, made safe to hand on: valid UTF-8 without control characters, without
+// Content is what a page says, made safe to hand on: valid UTF-8 without control characters, without
 // scripts, styles and text that a person would not have seen, with only http, https and mailto
 // links. It is still a stranger's text, to be treated as data and never as instructions.
-type Text struct {
+type Content struct {
 	Title, Description string
 	Language           string // ISO 639 code, declared by the page or else detected
 	Author, Published  string // Published in RFC 3339 where the page's own form could be read
@@ -56,8 +62,8 @@ type Text struct {
 	Extractor          string            // name and version
 }
 
-// ExtractOptions chooses what of a page is taken. Zero values mean the defaults.
-type ExtractOptions struct {
+// Options chooses what of a page is taken. Zero values mean the defaults.
+type Options struct {
 	MainOnly    bool     // leave out navigation, advertisements and the like
 	IncludeTags []string // CSS selectors: only these parts
 	ExcludeTags []string // CSS selectors: none of these parts
@@ -66,7 +72,7 @@ type ExtractOptions struct {
 	Budget      time.Duration
 }
 
-func (o ExtractOptions) withDefaults() ExtractOptions {
+func (o Options) withDefaults() Options {
 	if o.MaxNodes <= 0 || o.MaxNodes > maxNodes {
 		o.MaxNodes = maxNodes
 	}
@@ -76,7 +82,7 @@ func (o ExtractOptions) withDefaults() ExtractOptions {
 	if o.Budget <= 0 {
 		o.Budget = extractBudget
 	}
-	o.Budget = min(o.Budget, longestBudget)
+	o.Budget = min(o.Budget, LongestBudget)
 	return o
 }
 
@@ -85,26 +91,26 @@ func (o ExtractOptions) withDefaults() ExtractOptions {
 var extractSlots = make(chan struct{}, 2*runtime.NumCPU())
 
 // Extract reads a page of the given Content-Type that was found at base. It fails with ErrNotText
-// for anything but text, with ErrTooLarge above 16 MiB and with ErrExtractBudget when the page takes
+// for anything but text, with ErrTooLarge above 16 MiB and with ErrBudget when the page takes
 // longer than the options allow. A page without content is no failure.
-func Extract(ctx context.Context, body []byte, contentType string, base *url.URL, o ExtractOptions) (Text, error) {
+func Extract(ctx context.Context, body []byte, contentType string, base *url.URL, o Options) (Content, error) {
 	if len(body) > maxPageBytes {
-		return Text{}, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(body), maxPageBytes)
+		return Content{}, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(body), maxPageBytes)
 	}
 	o = o.withDefaults()
 	selection, err := compileSelection(o.IncludeTags, o.ExcludeTags)
 	if err != nil {
-		return Text{}, err
+		return Content{}, err
 	}
 	select {
 	case extractSlots <- struct{}{}:
 	case <-ctx.Done():
-		return Text{}, fmt.Errorf("wait to extract: %w", ctx.Err())
+		return Content{}, fmt.Errorf("wait to extract: %w", ctx.Err())
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, o.Budget, ErrExtractBudget)
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Budget, ErrBudget)
 	defer cancel()
 	type outcome struct {
-		text Text
+		text Content
 		err  error
 	}
 	done := make(chan outcome, 1)
@@ -122,21 +128,21 @@ func Extract(ctx context.Context, body []byte, contentType string, base *url.URL
 	case out := <-done:
 		return out.text, out.err
 	case <-ctx.Done():
-		return Text{}, fmt.Errorf("extract: %w", context.Cause(ctx))
+		return Content{}, fmt.Errorf("extract: %w", context.Cause(ctx))
 	}
 }
 
-func extract(ctx context.Context, body []byte, contentType string, base *url.URL, o ExtractOptions, sel selection) (Text, error) {
+func extract(ctx context.Context, body []byte, contentType string, base *url.URL, o Options, sel selection) (Content, error) {
 	form, source, err := decodeDocument(body, contentType)
 	if err != nil {
-		return Text{}, err
+		return Content{}, err
 	}
 	if form == formPlain {
 		return plainDocument(source), nil
 	}
 	doc, sheets, err := parseDocument(source, o.MaxNodes)
 	if err != nil {
-		return Text{}, fmt.Errorf("extract: %w", err)
+		return Content{}, fmt.Errorf("extract: %w", err)
 	}
 	from := documentBase(doc, base)
 	text := readMeta(doc, from)
@@ -144,21 +150,21 @@ func extract(ctx context.Context, body []byte, contentType string, base *url.URL
 	text.Links, text.Images = collectLinks(doc, from, o.MaxLinks)
 	dropped := dropHidden(doc, sheets)
 	if ctx.Err() != nil {
-		return Text{}, context.Cause(ctx)
+		return Content{}, context.Cause(ctx)
 	}
 	content := sel.apply(doc, from, o.MainOnly)
 	stripped := launder(content, from)
 	text.Hidden = dropped || stripped
 	if ctx.Err() != nil {
-		return Text{}, context.Cause(ctx)
+		return Content{}, context.Cause(ctx)
 	}
 	text.Headings = headings(content)
 	text.Plain = plainText(content)
 	if text.HTML, err = renderChildren(content); err != nil {
-		return Text{}, fmt.Errorf("extract: write html: %w", err)
+		return Content{}, fmt.Errorf("extract: write html: %w", err)
 	}
 	if text.Markdown, err = toMarkdown(ctx, content); err != nil {
-		return Text{}, fmt.Errorf("extract: write markdown: %w", err)
+		return Content{}, fmt.Errorf("extract: write markdown: %w", err)
 	}
 	if text.Title == "" && len(text.Headings) > 0 {
 		text.Title = text.Headings[0]
@@ -171,13 +177,13 @@ func extract(ctx context.Context, body []byte, contentType string, base *url.URL
 
 // plainDocument is a document that was not HTML. Its text stays as it is, which for Markdown means
 // inside a fence that nothing in it can close.
-func plainDocument(source string) Text {
+func plainDocument(source string) Content {
 	fence := "```"
 	for strings.Contains(source, fence) {
 		fence += "`"
 	}
-	plain := strings.TrimSpace(cleanText(source))
-	text := Text{Plain: plain, Extractor: extractorName, Language: detectLanguage(plain)}
+	plain := strings.TrimSpace(Clean(source))
+	text := Content{Plain: plain, Extractor: extractorName, Language: detectLanguage(plain)}
 	if plain != "" {
 		text.Markdown = fence + "\n" + plain + "\n" + fence
 		text.HTML = "<pre>" + html.EscapeString(plain) + "</pre>"
@@ -202,7 +208,7 @@ func headings(content *html.Node) (list []string) {
 	for n := range content.Descendants() {
 		switch n.DataAtom {
 		case atom.H1, atom.H2, atom.H3:
-			if line := oneLine(textOf(n), maxMetaText); line != "" && len(list) < maxHeadings {
+			if line := Line(textOf(n), maxMetaText); line != "" && len(list) < maxHeadings {
 				list = append(list, line)
 			}
 		}

@@ -1,4 +1,4 @@
-package crawler
+package text
 
 import (
 	"net/url"
@@ -191,7 +191,7 @@ func relabel(root *html.Node) {
 	}
 }
 
-// squeeze drops all white space and what cleanText will drop.
+// squeeze drops all white space and what Clean will drop.
 func squeeze(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || isInvisible(r) {

@@ -1,4 +1,4 @@
-package crawler
+package warc
 
 import (
 	"bufio"
@@ -14,7 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Record is one record of a WARC file as ReadWARC found it.
+// Record is one record of a WARC file as Read found it.
 type Record struct {
 	Type, ID       string // ID without the angle brackets
 	URL            string // WARC-Target-URI
@@ -24,14 +24,14 @@ type Record struct {
 	Offset, Length int64  // of the gzip member
 }
 
-// ErrWARC is the cause of each complaint of ReadWARC about what a record says.
-var ErrWARC = errors.New("malformed WARC record")
+// ErrMalformed is the cause of each complaint of Read about what a record says.
+var ErrMalformed = errors.New("malformed WARC record")
 
-// ReadWARC calls each for every record of a compressed WARC file, in order, and stops at the first
+// Read calls each for every record of a compressed WARC file, in order, and stops at the first
 // error of either. It is strict: one record a gzip member, WARC/1.1, exact lengths, and the block
 // digest has to hold. A file that ends inside a record gives an error that wraps
 // io.ErrUnexpectedEOF, after each whole record was given.
-func ReadWARC(r io.Reader, each func(Record) error) error {
+func Read(r io.Reader, each func(Record) error) error {
 	in := &countingReader{r: bufio.NewReader(r)}
 	var zip gzip.Reader
 	for {
@@ -86,11 +86,11 @@ func readRecord(member io.Reader) (Record, error) {
 		return Record{}, err
 	}
 	if len(whole) > maxWARCHeader+maxWARCBlock {
-		return Record{}, fmt.Errorf("%w: more than %d bytes", ErrWARC, maxWARCHeader+maxWARCBlock)
+		return Record{}, fmt.Errorf("%w: more than %d bytes", ErrMalformed, maxWARCHeader+maxWARCBlock)
 	}
 	head, rest, found := bytes.Cut(whole, []byte("\r\n\r\n"))
 	if !found || len(head) > maxWARCHeader {
-		return Record{}, fmt.Errorf("%w: its fields have no end", ErrWARC)
+		return Record{}, fmt.Errorf("%w: its fields have no end", ErrMalformed)
 	}
 	text := textproto.NewReader(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"))))
 	version, err := text.ReadLine()
@@ -98,30 +98,30 @@ func readRecord(member io.Reader) (Record, error) {
 		return Record{}, err
 	}
 	if version != "WARC/1.1" {
-		return Record{}, fmt.Errorf("%w: version %.20q", ErrWARC, version)
+		return Record{}, fmt.Errorf("%w: version %.20q", ErrMalformed, version)
 	}
 	fields, err := text.ReadMIMEHeader()
 	if err != nil {
-		return Record{}, fmt.Errorf("%w: %w", ErrWARC, err)
+		return Record{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	length, err := strconv.ParseInt(fields.Get("Content-Length"), 10, 64)
 	if err != nil || length < 0 || length > maxWARCBlock {
-		return Record{}, fmt.Errorf("%w: Content-Length %.20q", ErrWARC, fields.Get("Content-Length"))
+		return Record{}, fmt.Errorf("%w: Content-Length %.20q", ErrMalformed, fields.Get("Content-Length"))
 	}
 	block, found := bytes.CutSuffix(rest, []byte("\r\n\r\n"))
 	if !found || int64(len(block)) != length {
-		return Record{}, fmt.Errorf("%w: block is not of the %d bytes announced", ErrWARC, length)
+		return Record{}, fmt.Errorf("%w: block is not of the %d bytes announced", ErrMalformed, length)
 	}
 	if want := fields.Get("WARC-Block-Digest"); want != "" && want != sha1Digest(block) {
-		return Record{}, fmt.Errorf("%w: block does not match its digest", ErrWARC)
+		return Record{}, fmt.Errorf("%w: block does not match its digest", ErrMalformed)
 	}
 	date, err := time.Parse(time.RFC3339Nano, fields.Get("WARC-Date"))
 	if err != nil {
-		return Record{}, fmt.Errorf("%w: WARC-Date %.40q", ErrWARC, fields.Get("WARC-Date"))
+		return Record{}, fmt.Errorf("%w: WARC-Date %.40q", ErrMalformed, fields.Get("WARC-Date"))
 	}
 	id := strings.TrimSuffix(strings.TrimPrefix(fields.Get("WARC-Record-ID"), "<"), ">")
 	if id == "" || fields.Get("WARC-Type") == "" {
-		return Record{}, fmt.Errorf("%w: WARC-Type or WARC-Record-ID is missing", ErrWARC)
+		return Record{}, fmt.Errorf("%w: WARC-Type or WARC-Record-ID is missing", ErrMalformed)
 	}
 	return Record{
 		Type: fields.Get("WARC-Type"), ID: id, URL: fields.Get("WARC-Target-URI"), Date: date,

@@ -1,4 +1,4 @@
-package crawler
+package text
 
 import (
 	"net/url"
@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+
+	"sward/crawler/link"
 )
 
 // keptElements are the ones that give text its form. Any other becomes one without a meaning of its
@@ -47,7 +49,7 @@ func launder(content *html.Node, base *url.URL) (smuggled bool) {
 		}
 		if n.Type == html.TextNode {
 			smuggled = smuggled || smuggles(n.Data)
-			n.Data = cleanText(n.Data)
+			n.Data = Clean(n.Data)
 			continue
 		}
 		kept := n.Attr[:0]
@@ -59,7 +61,7 @@ func launder(content *html.Node, base *url.URL) (smuggled bool) {
 				}
 			case keptAttributes[a.Key]:
 				smuggled = smuggled || smuggles(a.Val)
-				a.Val = oneLine(a.Val, maxMetaText)
+				a.Val = Line(a.Val, maxMetaText)
 				kept = append(kept, a)
 			}
 		}
@@ -97,7 +99,7 @@ func dropEmpty(n *html.Node) (empty bool) {
 
 // safeLink resolves a reference and refuses the schemes that act: javascript:, data:, vbscript:.
 func safeLink(ref string, base *url.URL) string {
-	u, err := url.Parse(strings.TrimSpace(cleanText(ref)))
+	u, err := url.Parse(strings.TrimSpace(Clean(ref)))
 	if err != nil {
 		return ""
 	}
@@ -105,10 +107,10 @@ func safeLink(ref string, base *url.URL) string {
 		u = base.ResolveReference(u)
 	}
 	switch {
-	case u.Scheme == "mailto" && len(u.Opaque) <= MaxURL:
+	case u.Scheme == "mailto" && len(u.Opaque) <= link.MaxURL:
 		return u.String()
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
-		if s := u.String(); len(s) <= MaxURL {
+		if s := u.String(); len(s) <= link.MaxURL {
 			return s
 		}
 	}

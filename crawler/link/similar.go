@@ -1,13 +1,15 @@
-package crawler
+package link
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // Bounds on one address. What lies beyond them is made up by a program faster than anybody can read.
@@ -28,32 +30,36 @@ var indexNames = map[string]bool{
 	"index.html": true, "index.htm": true, "index.php": true, "index.asp": true, "index.aspx": true, "default.aspx": true,
 }
 
-// pageKey is what makes two addresses one page for a job. The kind is part of it: a sitemap that is
-// also linked is also a page.
-func pageKey(address string, kind int, o Order) []byte {
-	text := address
-	if u, err := url.Parse(address); err == nil && kind == kindPage {
-		u.Path, _, _ = strings.Cut(u.Path, ";jsessionid=")
-		u.RawPath = ""
-		u.RawQuery = withoutSession(u.RawQuery)
-		if o.IgnoreQueryParameters {
-			u.RawQuery = ""
-		}
-		if o.similarAreSame() {
-			u.Scheme, u.Host = "", bare(u)
-			if dir, last := path.Split(u.Path); indexNames[strings.ToLower(last)] {
-				u.Path = dir
-			}
-			u.Path = strings.TrimRight(u.Path, "/")
-		}
-		text = u.String()
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", kind, text))
-	return sum[:16] // 128 bits: addresses of one job never meet by chance
+// Sameness is how much may differ between two addresses of one page.
+type Sameness struct {
+	IgnoreQuery bool // the query says nothing
+	Similar     bool // neither do scheme, www., a trailing slash and the name of a directory's page
 }
 
-// spellings are the other addresses of a directory's page: pageKey takes all of them for one.
-func spellings(at *url.URL) (others []string) {
+// Identity is what makes two addresses one page: equal for both, and of no other use.
+func Identity(address string, o Sameness) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	u.Path, _, _ = strings.Cut(u.Path, ";jsessionid=")
+	u.RawPath = ""
+	u.RawQuery = withoutSession(u.RawQuery)
+	if o.IgnoreQuery {
+		u.RawQuery = ""
+	}
+	if o.Similar {
+		u.Scheme, u.Host = "", Bare(u)
+		if dir, last := path.Split(u.Path); indexNames[strings.ToLower(last)] {
+			u.Path = dir
+		}
+		u.Path = strings.TrimRight(u.Path, "/")
+	}
+	return u.String()
+}
+
+// Spellings are the other addresses of a directory's page: Identity takes all of them for one.
+func Spellings(at *url.URL) (others []string) {
 	dir, last := path.Split(at.Path)
 	if last != "" && !indexNames[strings.ToLower(last)] || at.RawPath != "" {
 		return nil
@@ -93,10 +99,11 @@ var assets = map[string]bool{
 	".zip": true,
 }
 
-func isPage(u *url.URL) bool { return !assets[strings.ToLower(path.Ext(u.Path))] }
+// IsPage tells addresses that may lead to a page from those of pictures, archives and the like.
+func IsPage(u *url.URL) bool { return !assets[strings.ToLower(path.Ext(u.Path))] }
 
-// isTrap tells addresses beyond the bounds.
-func isTrap(u *url.URL) bool {
+// IsTrap tells addresses beyond the bounds.
+func IsTrap(u *url.URL) bool {
 	if len(u.String()) > MaxURL || strings.Count(u.RawQuery, "&") >= maxParameters {
 		return true
 	}
@@ -111,4 +118,27 @@ func isTrap(u *url.URL) bool {
 		}
 	}
 	return false
+}
+
+// Bare is the host and port of an address without the www. that sites use with and without.
+func Bare(u *url.URL) string { return strings.TrimPrefix(strings.ToLower(u.Host), "www.") }
+
+// Registrable is the part of a name that somebody bought, or the name itself where there is none.
+func Registrable(name string) string {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return name // the list would take the last two numbers for a domain
+	}
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(name)); err == nil {
+		return domain
+	}
+	return strings.ToLower(name)
+}
+
+// HostOf is the politeness unit: a host and its port, whatever the scheme.
+func HostOf(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "", fmt.Errorf("%w: no host", ErrNotCrawlable)
+	}
+	return strings.ToLower(u.Host), nil
 }

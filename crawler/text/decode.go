@@ -1,4 +1,4 @@
-package crawler
+package text
 
 import (
 	"bytes"
@@ -89,10 +89,10 @@ func hasControls(body []byte) bool {
 	})
 }
 
-// cleanText drops what no reader sees and some machines obey: control characters, the invisible
+// Clean drops what no reader sees and some machines obey: control characters, the invisible
 // characters that hide a message inside a text, and the ones that turn its direction around.
 // Joiners stay, since Persian, Indic scripts and emoji need them.
-func cleanText(s string) string {
+func Clean(s string) string {
 	if strings.IndexFunc(s, isInvisible) < 0 && utf8.ValidString(s) {
 		return s
 	}
@@ -125,9 +125,9 @@ func smuggles(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r >= 0xe0000 && r <= 0xe007f })
 }
 
-// oneLine folds white space and cuts to limit bytes at a rune's edge.
-func oneLine(s string, limit int) string {
-	s = strings.Join(strings.Fields(cleanText(s)), " ")
+// Line folds white space and cuts to limit bytes at a rune's edge.
+func Line(s string, limit int) string {
+	s = strings.Join(strings.Fields(Clean(s)), " ")
 	if len(s) <= limit {
 		return s
 	}
@@ -135,4 +135,13 @@ func oneLine(s string, limit int) string {
 		limit--
 	}
 	return strings.TrimSpace(s[:limit])
+}
+
+// Source is a page's own text in UTF-8, whatever its charset was: empty if it is not text.
+func Source(body []byte, contentType string) string {
+	_, source, err := decodeDocument(body, contentType)
+	if err != nil {
+		return ""
+	}
+	return source
 }

@@ -1,10 +1,11 @@
-package crawler
+package warc
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -19,13 +20,14 @@ import (
 	stdgzip "compress/gzip"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/gzip"
 )
 
 var archiveTime = time.Date(2026, 11, 21, 10, 15, 30, 125e6, time.UTC)
 
-func openArchive(t testing.TB, dir string, maxBytes int64) *WARC {
+func openArchive(t testing.TB, dir string, maxBytes int64) *Archive {
 	t.Helper()
-	w, err := OpenWARC(dir, maxBytes, func() time.Time { return archiveTime })
+	w, err := Open(dir, maxBytes, func() time.Time { return archiveTime })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,7 @@ func readArchive(t testing.TB, path string) (records []Record) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := ReadWARC(f, func(r Record) error { records = append(records, r); return nil }); err != nil {
+	if err := Read(f, func(r Record) error { records = append(records, r); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return records
@@ -67,6 +69,8 @@ func archiveFiles(t testing.TB, dir string) []string {
 
 // TestArchiveIsTheRecordedFormat compares the unpacked bytes of a file with a recorded one, random
 // identifiers replaced.
+var updateGolden = flag.Bool("update-golden", false, "write what is archived as the new truth")
+
 func TestArchiveIsTheRecordedFormat(t *testing.T) {
 	dir := t.TempDir()
 	w := openArchive(t, dir, 0)
@@ -134,7 +138,7 @@ func TestArchivedResponseIsReadByItsLocation(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []Record
-		if err := ReadWARC(bytes.NewReader(data[l.Offset:l.Offset+l.Length]), func(r Record) error { got = append(got, r); return nil }); err != nil {
+		if err := Read(bytes.NewReader(data[l.Offset:l.Offset+l.Length]), func(r Record) error { got = append(got, r); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		body := strings.Repeat("grass ", n*1000)
@@ -356,7 +360,7 @@ func TestClosedArchiveRefusesWork(t *testing.T) {
 
 func TestReaderRefusesMalformedRecords(t *testing.T) {
 	good := "WARC/1.1\r\nWARC-Type: metadata\r\nWARC-Record-ID: <urn:x>\r\nWARC-Date: 2026-11-21T10:15:30Z\r\nContent-Length: 4\r\n\r\nbody\r\n\r\n"
-	if err := ReadWARC(strings.NewReader(gzipped(t, good)), func(Record) error { return nil }); err != nil {
+	if err := Read(strings.NewReader(gzipped(t, good)), func(Record) error { return nil }); err != nil {
 		t.Fatalf("the good record: %v", err)
 	}
 	for name, record := range map[string]string{
@@ -372,17 +376,17 @@ func TestReaderRefusesMalformedRecords(t *testing.T) {
 		"digest":       strings.Replace(good, "Content-Length", "WARC-Block-Digest: sha1:AAAA\r\nContent-Length", 1),
 		"two records":  good + good,
 	} {
-		if err := ReadWARC(strings.NewReader(gzipped(t, record)), func(Record) error { return nil }); !errors.Is(err, ErrWARC) {
-			t.Errorf("%s: got %v, want %v", name, err, ErrWARC)
+		if err := Read(strings.NewReader(gzipped(t, record)), func(Record) error { return nil }); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %v, want %v", name, err, ErrMalformed)
 		}
 	}
 	stop := errors.New("stop")
-	if err := ReadWARC(strings.NewReader(gzipped(t, good)), func(Record) error { return stop }); !errors.Is(err, stop) {
+	if err := Read(strings.NewReader(gzipped(t, good)), func(Record) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v, want the callee's error", err)
 	}
 }
 
-func FuzzReadWARC(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	dir := f.TempDir()
 	w := openArchive(f, dir, 0)
 	if _, err := w.Write(pageExchange("/", "body")); err != nil {
@@ -396,7 +400,7 @@ func FuzzReadWARC(f *testing.F) {
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var end int64
-		err := ReadWARC(bytes.NewReader(data), func(r Record) error {
+		err := Read(bytes.NewReader(data), func(r Record) error {
 			if r.Offset != end || r.Length <= 0 {
 				t.Fatalf("record of %d bytes at %d, the last one ended at %d", r.Length, r.Offset, end)
 			}
@@ -419,4 +423,17 @@ func BenchmarkWARCWrite(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func gzipped(t testing.TB, s string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }

@@ -1,4 +1,4 @@
-package crawler
+package text
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sward/crawler/link"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func mustURL(t testing.TB, s string) *url.URL {
 	return u
 }
 
-func extractHTML(t testing.TB, source string, o ExtractOptions) Text {
+func extractHTML(t testing.TB, source string, o Options) Content {
 	t.Helper()
 	text, err := Extract(t.Context(), []byte(source), "text/html; charset=utf-8", mustURL(t, "https://site.example/dir/page.html"), o)
 	if err != nil {
@@ -52,7 +53,7 @@ func TestExtractReadsPagesAsRecorded(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden := filepath.Join("testdata/extract", fmt.Sprintf("%s.%s.golden", name, map[bool]string{true: "main", false: "whole"}[main]))
-			got := printText(extractHTML(t, string(source), ExtractOptions{MainOnly: main}))
+			got := printText(extractHTML(t, string(source), Options{MainOnly: main}))
 			if *updateGolden {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -69,7 +70,7 @@ func TestExtractReadsPagesAsRecorded(t *testing.T) {
 	}
 }
 
-func printText(x Text) string {
+func printText(x Content) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "title: %q\ndescription: %q\nlanguage: %q\nauthor: %q\npublished: %q\ncanonical: %q\nrobots: %q\nog: %v\nhidden: %v\n",
 		x.Title, x.Description, x.Language, x.Author, x.Published, x.Canonical, x.Robots, x.OG, x.Hidden)
@@ -119,7 +120,7 @@ func render(t testing.TB, markdown string) string {
 	return out.String()
 }
 
-func checkHarmless(t testing.TB, x Text) {
+func checkHarmless(t testing.TB, x Content) {
 	t.Helper()
 	if what := harmful(x.HTML); what != "" {
 		t.Errorf("html has %s in\n%s", what, x.HTML)
@@ -139,9 +140,9 @@ func checkHarmless(t testing.TB, x Text) {
 			t.Errorf("%s has a control character: %.60q", name, s[i:])
 		}
 	}
-	for _, link := range append(x.Links, x.Images...) {
-		if again, err := Canonicalise(link, nil); err != nil || again != link {
-			t.Errorf("link %q is not canonical: %q, %v", link, again, err)
+	for _, address := range append(x.Links, x.Images...) {
+		if again, err := link.Canonical(address, nil); err != nil || again != address {
+			t.Errorf("link %q is not canonical: %q, %v", address, again, err)
 		}
 	}
 }
@@ -152,7 +153,7 @@ func TestHostilePageBecomesHarmless(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, main := range []bool{true, false} {
-		x := extractHTML(t, string(source), ExtractOptions{MainOnly: main})
+		x := extractHTML(t, string(source), Options{MainOnly: main})
 		checkHarmless(t, x)
 		for _, s := range []string{x.Plain, x.Markdown, x.HTML} {
 			if i := strings.Index(s, "HIDDEN"); i >= 0 {
@@ -166,7 +167,7 @@ func TestHostilePageBecomesHarmless(t *testing.T) {
 }
 
 func TestHonestPageIsNotCalledHidden(t *testing.T) {
-	if x := extractHTML(t, `<p>Plain text.</p><span hidden></span><style>.x{display:none}</style>`, ExtractOptions{}); x.Hidden {
+	if x := extractHTML(t, `<p>Plain text.</p><span hidden></span><style>.x{display:none}</style>`, Options{}); x.Hidden {
 		t.Error("a page that hides no text is marked as hiding some")
 	}
 }
@@ -181,7 +182,7 @@ func TestMarkdownFromTextIsOnlyText(t *testing.T) {
 		"<pre>```\n</pre><pre><code class='language-x\"><script>'>```</code></pre>", "<code>`</code>`<script>", "<h1>a\n\n<br>&lt;b&gt;</h1>",
 		"<table><tr><td>a|b</td><td>&lt;script&gt;\n</td></tr></table>", "<p>&lt;!--</p><p>--&gt;&lt;script&gt;</p>", "<p>&lt;?php</p><p>&lt;![CDATA[</p>",
 	} {
-		x := extractHTML(t, source, ExtractOptions{})
+		x := extractHTML(t, source, Options{})
 		checkHarmless(t, x)
 	}
 }
@@ -190,15 +191,15 @@ func TestExtractSelectsParts(t *testing.T) {
 	const source = `<body><nav>menu</nav><div class="a">one <b class="ad">buy</b></div><div class="a">two</div><div id="c">three</div></body>`
 	for _, c := range []struct {
 		name string
-		o    ExtractOptions
+		o    Options
 		want string
 	}{
-		{"all", ExtractOptions{}, "menu\none buy\ntwo\nthree"},
-		{"main", ExtractOptions{MainOnly: true}, "one buy\ntwo\nthree"},
-		{"include", ExtractOptions{IncludeTags: []string{".a"}}, "one buy\ntwo"},
-		{"include and exclude", ExtractOptions{IncludeTags: []string{".a", "#c"}, ExcludeTags: []string{".ad"}, MainOnly: true}, "one\ntwo\nthree"},
-		{"exclude", ExtractOptions{ExcludeTags: []string{"nav, div.a"}}, "three"},
-		{"include nothing", ExtractOptions{IncludeTags: []string{"article"}}, ""},
+		{"all", Options{}, "menu\none buy\ntwo\nthree"},
+		{"main", Options{MainOnly: true}, "one buy\ntwo\nthree"},
+		{"include", Options{IncludeTags: []string{".a"}}, "one buy\ntwo"},
+		{"include and exclude", Options{IncludeTags: []string{".a", "#c"}, ExcludeTags: []string{".ad"}, MainOnly: true}, "one\ntwo\nthree"},
+		{"exclude", Options{ExcludeTags: []string{"nav, div.a"}}, "three"},
+		{"include nothing", Options{IncludeTags: []string{"article"}}, ""},
 	} {
 		if got := extractHTML(t, source, c.o).Plain; got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
@@ -208,7 +209,7 @@ func TestExtractSelectsParts(t *testing.T) {
 
 func TestExtractRefusesBadSelectors(t *testing.T) {
 	for _, selectors := range [][]string{{"p["}, {""}, {strings.Repeat("p ", maxSelector)}, strings.Split(strings.Repeat("p,", maxSelectors+1), ",")} {
-		if _, err := Extract(t.Context(), []byte("<p>x"), "text/html", nil, ExtractOptions{IncludeTags: selectors}); err == nil {
+		if _, err := Extract(t.Context(), []byte("<p>x"), "text/html", nil, Options{IncludeTags: selectors}); err == nil {
 			t.Errorf("%.20q: got no error", selectors)
 		}
 	}
@@ -237,7 +238,7 @@ func TestExtractDecodesWhatPagesDeclare(t *testing.T) {
 		{"control characters", "text/html", "<p>a\x00\x07b&#7;&#x1b;c\x7f</p>", "abc"},
 		{"unknown label", "text/html; charset=nonsense", "<p>grün</p>", "grün"},
 	} {
-		x, err := Extract(t.Context(), []byte(c.body), c.contentType, nil, ExtractOptions{})
+		x, err := Extract(t.Context(), []byte(c.body), c.contentType, nil, Options{})
 		if err != nil || x.Plain != c.want {
 			t.Errorf("%s: got %q, %v, want %q", c.name, x.Plain, err, c.want)
 		}
@@ -261,7 +262,7 @@ func TestExtractTreatsContentByTypeAndLook(t *testing.T) {
 		{"json", "application/json", `{"a": 1}`, `{"a": 1}`},
 		{"xhtml", "application/xhtml+xml", `<html xmlns="http://www.w3.org/1999/xhtml"><body><p>text</p></body></html>`, "text"},
 	} {
-		x, err := Extract(t.Context(), []byte(c.body), c.contentType, nil, ExtractOptions{})
+		x, err := Extract(t.Context(), []byte(c.body), c.contentType, nil, Options{})
 		if c.want == "" {
 			if !errors.Is(err, ErrNotText) {
 				t.Errorf("%s: got %q, %v, want %v", c.name, x.Plain, err, ErrNotText)
@@ -275,7 +276,7 @@ func TestExtractTreatsContentByTypeAndLook(t *testing.T) {
 }
 
 func TestPlainTextStaysInsideItsFence(t *testing.T) {
-	x, err := Extract(t.Context(), []byte("a ``` b\n````\n<script>x</script> [y](javascript:z)\x1b[0m"), "text/plain", nil, ExtractOptions{})
+	x, err := Extract(t.Context(), []byte("a ``` b\n````\n<script>x</script> [y](javascript:z)\x1b[0m"), "text/plain", nil, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,8 +310,8 @@ func TestExtractIsBounded(t *testing.T) {
 		{"style rules", "<style>" + strings.Repeat(".a{display:none}", 15_000) + "</style>" + strings.Repeat("<p class=a>x", 50_000)},
 	} {
 		for _, main := range []bool{true, false} {
-			x, err := Extract(t.Context(), []byte(c.source), "text/html", mustURL(t, "https://site.example/"), ExtractOptions{MainOnly: main})
-			if err != nil && !errors.Is(err, ErrExtractBudget) {
+			x, err := Extract(t.Context(), []byte(c.source), "text/html", mustURL(t, "https://site.example/"), Options{MainOnly: main})
+			if err != nil && !errors.Is(err, ErrBudget) {
 				t.Errorf("%s, main %v: %v", c.name, main, err)
 			}
 			if len(x.Links) > maxLinks {
@@ -322,7 +323,7 @@ func TestExtractIsBounded(t *testing.T) {
 
 func TestDeepPageKeepsItsTextAndLinks(t *testing.T) {
 	source := "<title>Deep</title>" + strings.Repeat("<div>", 5000) + `text <a href="/next">next</a><h2>Heading</h2>` + strings.Repeat("</div>", 5000) + "after"
-	x := extractHTML(t, source, ExtractOptions{})
+	x := extractHTML(t, source, Options{})
 	if x.Title != "Deep" || !strings.Contains(x.Plain, "text") || !strings.Contains(x.Plain, "after") || len(x.Links) != 1 || len(x.Headings) != 1 {
 		t.Errorf("got %q %q %q %q", x.Title, x.Plain, x.Links, x.Headings)
 	}
@@ -330,21 +331,21 @@ func TestDeepPageKeepsItsTextAndLinks(t *testing.T) {
 
 func TestManyPagesAreReadAtOnce(t *testing.T) {
 	sources := make(map[string]string)
-	want := make(map[string]Text)
+	want := make(map[string]Content)
 	for _, name := range []string{"article", "product", "hostile"} {
 		source, err := os.ReadFile(filepath.Join("testdata/extract", name+".html"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		sources[name] = string(source)
-		want[name] = extractHTML(t, string(source), ExtractOptions{MainOnly: true})
+		want[name] = extractHTML(t, string(source), Options{MainOnly: true})
 	}
 	var group sync.WaitGroup
 	for range 8 {
 		for name, source := range sources {
 			group.Go(func() {
-				got, err := Extract(t.Context(), []byte(source), "text/html", mustURL(t, "https://site.example/dir/page.html"), ExtractOptions{MainOnly: true})
-				if err != nil && !errors.Is(err, ErrExtractBudget) {
+				got, err := Extract(t.Context(), []byte(source), "text/html", mustURL(t, "https://site.example/dir/page.html"), Options{MainOnly: true})
+				if err != nil && !errors.Is(err, ErrBudget) {
 					t.Errorf("%s: %v", name, err)
 				}
 				if err == nil && !cmp.Equal(want[name], got) {
@@ -357,20 +358,20 @@ func TestManyPagesAreReadAtOnce(t *testing.T) {
 }
 
 func TestTooLargePageIsRefused(t *testing.T) {
-	if _, err := Extract(t.Context(), make([]byte, maxPageBytes+1), "text/html", nil, ExtractOptions{}); !errors.Is(err, ErrTooLarge) {
+	if _, err := Extract(t.Context(), make([]byte, maxPageBytes+1), "text/html", nil, Options{}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v, want %v", err, ErrTooLarge)
 	}
 }
 
 func TestSlowPageCostsItsBudgetAndNoMore(t *testing.T) {
 	source := strings.Repeat("<p>word <b>and</b> word</p>", 20_000)
-	_, err := Extract(t.Context(), []byte(source), "text/html", nil, ExtractOptions{MainOnly: true, Budget: time.Nanosecond})
-	if !errors.Is(err, ErrExtractBudget) {
-		t.Errorf("got %v, want %v", err, ErrExtractBudget)
+	_, err := Extract(t.Context(), []byte(source), "text/html", nil, Options{MainOnly: true, Budget: time.Nanosecond})
+	if !errors.Is(err, ErrBudget) {
+		t.Errorf("got %v, want %v", err, ErrBudget)
 	}
 	// All slots come free again: as many further pages as there are slots are read.
 	for range cap(extractSlots) + 1 {
-		if x := extractHTML(t, "<p>quick</p>", ExtractOptions{}); x.Plain != "quick" {
+		if x := extractHTML(t, "<p>quick</p>", Options{}); x.Plain != "quick" {
 			t.Errorf("got %q, want the page after the slow one", x.Plain)
 		}
 	}
@@ -380,7 +381,7 @@ func TestExtractEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range cap(extractSlots) * 2 { // a free slot may win against the context, but not for ever
-		if _, err := Extract(ctx, []byte("<p>x</p>"), "text/html", nil, ExtractOptions{}); err == nil {
+		if _, err := Extract(ctx, []byte("<p>x</p>"), "text/html", nil, Options{}); err == nil {
 			continue
 		} else if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
@@ -391,21 +392,21 @@ func TestExtractEndsWithItsContext(t *testing.T) {
 func TestMetadataIsFoundWhereSitesPutIt(t *testing.T) {
 	for _, c := range []struct {
 		name, head string
-		want       Text
+		want       Content
 	}{
-		{"nothing", "", Text{}},
-		{"open graph alone", `<meta property="og:title" content="T"><meta property="og:locale" content="de_AT">`, Text{Title: "T", Language: "de"}},
-		{"linked data", `<script type="application/ld+json">{"author":"A","datePublished":"2026-01-02"}</script>`, Text{Author: "A", Published: "2026-01-02T00:00:00Z"}},
-		{"broken linked data", `<script type="application/ld+json">{"author":</script><meta name=author content=B>`, Text{Author: "B"}},
-		{"deep linked data", `<script type="application/ld+json">` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `</script>`, Text{}},
-		{"several robots", `<meta name=robots content="NoIndex"><meta name=ROBOTS content="noai">`, Text{Robots: "noindex, noai"}},
-		{"canonical relative", `<link rel=canonical href="../other#x">`, Text{Canonical: "https://site.example/other"}},
-		{"canonical of another scheme", `<link rel=canonical href="ftp://site.example/x">`, Text{}},
-		{"odd date stays", `<meta name=date content="last spring">`, Text{Published: "last spring"}},
-		{"author is no address", `<meta name=author content="https://a.example/me"><meta name="dc.creator" content="C">`, Text{Author: "C"}},
+		{"nothing", "", Content{}},
+		{"open graph alone", `<meta property="og:title" content="T"><meta property="og:locale" content="de_AT">`, Content{Title: "T", Language: "de"}},
+		{"linked data", `<script type="application/ld+json">{"author":"A","datePublished":"2026-01-02"}</script>`, Content{Author: "A", Published: "2026-01-02T00:00:00Z"}},
+		{"broken linked data", `<script type="application/ld+json">{"author":</script><meta name=author content=B>`, Content{Author: "B"}},
+		{"deep linked data", `<script type="application/ld+json">` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `</script>`, Content{}},
+		{"several robots", `<meta name=robots content="NoIndex"><meta name=ROBOTS content="noai">`, Content{Robots: "noindex, noai"}},
+		{"canonical relative", `<link rel=canonical href="../other#x">`, Content{Canonical: "https://site.example/other"}},
+		{"canonical of another scheme", `<link rel=canonical href="ftp://site.example/x">`, Content{}},
+		{"odd date stays", `<meta name=date content="last spring">`, Content{Published: "last spring"}},
+		{"author is no address", `<meta name=author content="https://a.example/me"><meta name="dc.creator" content="C">`, Content{Author: "C"}},
 	} {
-		x := extractHTML(t, "<head>"+c.head+"</head><body></body>", ExtractOptions{})
-		got := Text{Title: x.Title, Language: x.Language, Author: x.Author, Published: x.Published, Robots: x.Robots, Canonical: x.Canonical}
+		x := extractHTML(t, "<head>"+c.head+"</head><body></body>", Options{})
+		got := Content{Title: x.Title, Language: x.Language, Author: x.Author, Published: x.Published, Robots: x.Robots, Canonical: x.Canonical}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
@@ -414,10 +415,10 @@ func TestMetadataIsFoundWhereSitesPutIt(t *testing.T) {
 
 func TestLanguageIsGuessedOnlyWhenSure(t *testing.T) {
 	german := "Die Wiese wird erst im Sommer gemäht, damit die Vögel ihre Jungen aufziehen können und die Samen der Blumen reif werden. Das ist ein alter Brauch."
-	if x := extractHTML(t, "<p>"+german+"</p>", ExtractOptions{}); x.Language != "de" {
+	if x := extractHTML(t, "<p>"+german+"</p>", Options{}); x.Language != "de" {
 		t.Errorf("got %q, want de", x.Language)
 	}
-	if x := extractHTML(t, "<p>42</p>", ExtractOptions{}); x.Language != "" {
+	if x := extractHTML(t, "<p>42</p>", Options{}); x.Language != "" {
 		t.Errorf("got %q for a number, want nothing", x.Language)
 	}
 }
@@ -436,7 +437,7 @@ func FuzzExtract(f *testing.F) {
 	base, _ := url.Parse("https://site.example/dir/")
 	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
 		for _, main := range []bool{true, false} {
-			x, err := Extract(t.Context(), body, contentType, base, ExtractOptions{MainOnly: main})
+			x, err := Extract(t.Context(), body, contentType, base, Options{MainOnly: main})
 			if err == nil {
 				checkHarmless(t, x)
 			}
@@ -453,7 +454,7 @@ func BenchmarkExtract(b *testing.B) {
 	b.SetBytes(int64(len(source)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Extract(b.Context(), source, "text/html", base, ExtractOptions{MainOnly: true}); err != nil {
+		if _, err := Extract(b.Context(), source, "text/html", base, Options{MainOnly: true}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package crawler
+package text
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func newMarkdownConverter() *converter.Converter {
 // renderImage writes a link in place of an image: whoever shows the Markdown must not be made to
 // call an address that the page chose.
 func renderImage(ctx converter.Context, w converter.Writer, n *html.Node) converter.RenderStatus {
-	alt, src := oneLine(attr(n, "alt"), maxMetaText), attr(n, "src")
+	alt, src := Line(attr(n, "alt"), maxMetaText), attr(n, "src")
 	if within(n, atom.A) || src == "" { // links do not nest
 		fmt.Fprint(w, escapeLabel(alt))
 		return converter.RenderSuccess

@@ -1,4 +1,4 @@
-package crawler
+package link
 
 import (
 	"bytes"
@@ -146,7 +146,7 @@ func FuzzParseSitemap(f *testing.F) {
 			t.Fatalf("%d and %d addresses, want at most 100", len(got.URLs), len(got.Sitemaps))
 		}
 		for _, u := range append(got.URLs, got.Sitemaps...) {
-			if again, err := Canonicalise(u, nil); err != nil || again != u {
+			if again, err := Canonical(u, nil); err != nil || again != u {
 				t.Fatalf("%q is not canonical: %v", u, err)
 			}
 		}

@@ -1,4 +1,4 @@
-package crawler
+package text
 
 import (
 	"fmt"
@@ -153,4 +153,10 @@ func after(n, root *html.Node) *html.Node {
 		}
 	}
 	return nil
+}
+
+// CheckTags names the first selector that is none.
+func CheckTags(include, exclude []string) error {
+	_, err := compileSelection(include, exclude)
+	return err
 }

@@ -1,9 +1,13 @@
-package crawler
+// Package rights reads what a page and its site say about its use, and decides what may be done with it. It fetches
+// nothing: robots.txt, headers and tags are handed in.
+package rights
 
 import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"sward/crawler/text"
 )
 
 // Rights are what a page and its server say about its use, as they said it, for the partner to judge
@@ -26,16 +30,16 @@ const (
 	purposeTraining = "ai-training"
 )
 
-func readRights(h http.Header, metaRobots string) Rights {
+func Read(h http.Header, metaRobots string) Rights {
 	values := func(name string) []string {
 		list := h.Values(name)
 		list = slices.Clone(list[:min(len(list), maxRightsValues)])
 		for i, v := range list {
-			list[i] = oneLine(v, maxRightsValue)
+			list[i] = text.Line(v, maxRightsValue)
 		}
 		return list
 	}
-	first := func(name string) string { return oneLine(h.Get(name), maxRightsValue) }
+	first := func(name string) string { return text.Line(h.Get(name), maxRightsValue) }
 	return Rights{
 		MetaRobots: metaRobots, XRobotsTag: values("X-Robots-Tag"),
 		ContentUsage: values("Content-Usage"), ContentSignal: values("Content-Signal"),
@@ -44,9 +48,9 @@ func readRights(h http.Header, metaRobots string) Rights {
 	}
 }
 
-// noIndex and noFollow read meta robots and X-Robots-Tag. "none" is both.
-func (r Rights) noIndex() bool  { return r.robots("noindex") }
-func (r Rights) noFollow() bool { return r.robots("nofollow") }
+// NoIndex and NoFollow read meta robots and X-Robots-Tag. "none" is both.
+func (r Rights) NoIndex() bool  { return r.robots("noindex") }
+func (r Rights) NoFollow() bool { return r.robots("nofollow") }
 
 // robots looks for a directive among those that are for everybody. A list that starts with another
 // crawler's name ("googlebot: noindex") is not for us; ours is.
@@ -68,8 +72,8 @@ func (r Rights) robots(directive string) bool {
 	return false
 }
 
-// forbids reports whether the page may not be used for a purpose.
-func (r Rights) forbids(purpose string) bool {
+// Forbids reports whether the page may not be used for a purpose.
+func (r Rights) Forbids(purpose string) bool {
 	if purpose != purposeTraining {
 		return false
 	}

@@ -1,4 +1,4 @@
-package crawler
+package link
 
 import (
 	"bufio"
@@ -59,7 +59,7 @@ func ParseSitemap(r io.Reader, limit int) (Sitemap, error) {
 			return Sitemap{}, fmt.Errorf("read sitemap: %w", err)
 		}
 	}
-	pages, maps := newLinkSet(nil, limit), newLinkSet(nil, limit)
+	pages, maps := NewSet(nil, limit), NewSet(nil, limit)
 	var err error
 	if isXML(in) {
 		err = readSitemapXML(in, pages, maps)
@@ -91,7 +91,7 @@ func isXML(in *bufio.Reader) bool {
 
 // readSitemapXML walks the four XML formats in one pass. In all of them an address is the text or
 // the href of an element whose parent names its kind, so a path of two names decides.
-func readSitemapXML(in io.Reader, pages, maps *linkSet) error {
+func readSitemapXML(in io.Reader, pages, maps *Set) error {
 	d := xml.NewDecoder(in)
 	d.CharsetReader = charset.NewReaderLabel
 	var path []string
@@ -121,7 +121,7 @@ func readSitemapXML(in io.Reader, pages, maps *linkSet) error {
 			}
 			text.Reset()
 			if place(path) == "entry/link" {
-				pages.add(atomLink(t.Attr))
+				pages.Add(atomLink(t.Attr))
 			}
 		case xml.CharData:
 			if text.Len()+len(t) <= maxSitemapText {
@@ -130,9 +130,9 @@ func readSitemapXML(in io.Reader, pages, maps *linkSet) error {
 		case xml.EndElement:
 			switch value := strings.TrimSpace(text.String()); place(path) {
 			case "url/loc", "item/link":
-				pages.add(value)
+				pages.Add(value)
 			case "sitemap/loc":
-				maps.add(value)
+				maps.Add(value)
 			}
 			text.Reset()
 			if len(path) > 0 {
@@ -180,13 +180,13 @@ func atomLink(attrs []xml.Attr) (href string) {
 
 // readSitemapText reads one address a line. A file in which no line is one is no sitemap: sites
 // answer with a page of their own where there is none.
-func readSitemapText(in io.Reader, pages *linkSet) error {
+func readSitemapText(in io.Reader, pages *Set) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 0, maxSitemapText), maxSitemapText)
 	for len(pages.list) < pages.limit && lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
 		if u, err := url.Parse(line); err == nil && u.IsAbs() {
-			pages.add(line)
+			pages.Add(line)
 		}
 	}
 	if err := lines.Err(); err != nil {
