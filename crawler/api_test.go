@@ -383,7 +383,7 @@ func TestNameThatDoesNotExistIsNotWaitedFor(t *testing.T) {
 	}
 	var failures int
 	var pause int64
-	err := p.c.store.reader.QueryRow("SELECT failures, ready_at - ? FROM hosts", time.Now().UnixMilli()).Scan(&failures, &pause)
+	err := p.c.store.row(t.Context(), "SELECT failures, ready_at - ? FROM hosts", time.Now().UnixMilli()).Scan(&failures, &pause)
 	if most := cfg.RetryDelay; err != nil || failures < 3 || pause > most.Milliseconds() {
 		t.Errorf("after %d failures the host waits %d ms, %v; want at most %s", failures, pause, err, most)
 	}

@@ -67,7 +67,7 @@ func (c *Crawler) postCrawl(w http.ResponseWriter, r *http.Request, a Account) {
 		return
 	}
 	o.URL = start
-	j, err := c.jobs.create(a, kindCrawl, o, start, c.cfg.Clock(), c.cfg.MaxJobAge)
+	j, err := c.jobs.create(a, Crawl, o, start, c.cfg.Clock(), c.cfg.MaxJobAge)
 	if errors.Is(err, errTooMany) {
 		refuseCode(w, wire.PartnerLimit)
 		return
@@ -126,7 +126,7 @@ func (c *Crawler) getCrawl(w http.ResponseWriter, r *http.Request, a Account) {
 		refuse(w, http.StatusBadRequest, apiBadRequest, err.Error())
 		return
 	}
-	j := c.find(w, r, a, kindCrawl)
+	j := c.find(w, r, a, Crawl)
 	if j == nil {
 		return
 	}
@@ -187,7 +187,7 @@ func explain(name string) string {
 // documents reads up to n documents from seq skip on, as far as they fit one chunk.
 func (c *Crawler) documents(ctx context.Context, id int64, skip, n int) ([]json.RawMessage, error) {
 	list := make([]json.RawMessage, 0, min(n, maxChunkDocuments))
-	rows, err := c.store.reader.QueryContext(ctx,
+	rows, err := c.store.rows(ctx,
 		"SELECT size, body FROM documents WHERE job = ? AND seq >= ? ORDER BY seq LIMIT ?", id, skip, n)
 	if err != nil {
 		return nil, fmt.Errorf("read documents: %w", err)

@@ -11,10 +11,10 @@ import (
 )
 
 // find answers 404 itself, also for jobs of other accounts.
-func (c *Crawler) find(w http.ResponseWriter, r *http.Request, a Account, kind int) *job {
+func (c *Crawler) find(w http.ResponseWriter, r *http.Request, a Account, kind Kind) *job {
 	j, err := c.jobs.byName(r.Context(), a, r.PathValue("id"))
 	switch {
-	case errors.Is(err, errNoJob), err == nil && j.kind != kind:
+	case errors.Is(err, ErrNoJob), err == nil && j.kind != kind:
 		refuse(w, http.StatusNotFound, apiNotFound, "Job not found")
 		return nil
 	case err != nil:
@@ -25,7 +25,7 @@ func (c *Crawler) find(w http.ResponseWriter, r *http.Request, a Account, kind i
 }
 
 func (c *Crawler) deleteCrawl(w http.ResponseWriter, r *http.Request, a Account) {
-	j := c.find(w, r, a, kindCrawl)
+	j := c.find(w, r, a, Crawl)
 	if j == nil {
 		return
 	}
@@ -40,18 +40,8 @@ func (c *Crawler) deleteCrawl(w http.ResponseWriter, r *http.Request, a Account)
 	answer(w, http.StatusOK, map[string]any{"success": true, "status": Cancelled.String()})
 }
 
-// crawlError is one page that the partner does not get, and does not pay for.
-type crawlError struct {
-	ID        string    `json:"id"`
-	Timestamp time.Time `json:"timestamp"`
-	URL       string    `json:"url"`
-	Code      string    `json:"code"`
-	Owner     string    `json:"owner"` // who can mend it: client, policy, edge, relay or target
-	Error     string    `json:"error"`
-}
-
 func (c *Crawler) getErrors(w http.ResponseWriter, r *http.Request, a Account) {
-	j := c.find(w, r, a, kindCrawl)
+	j := c.find(w, r, a, Crawl)
 	if j == nil {
 		return
 	}
@@ -69,16 +59,16 @@ func (c *Crawler) getErrors(w http.ResponseWriter, r *http.Request, a Account) {
 	answer(w, http.StatusOK, map[string]any{"success": true, "errors": list, "robotsBlocked": blocked})
 }
 
-func (c *Crawler) errors(ctx context.Context, id int64) ([]crawlError, error) {
-	rows, err := c.store.reader.QueryContext(ctx,
+func (c *Crawler) errors(ctx context.Context, id int64) ([]PageError, error) {
+	rows, err := c.store.rows(ctx,
 		"SELECT id, at, url, code, owner, detail FROM errors WHERE job = ? ORDER BY id LIMIT ?", id, maxErrors)
 	if err != nil {
 		return nil, fmt.Errorf("read errors: %w", err)
 	}
 	defer rows.Close()
-	list := []crawlError{}
+	list := []PageError{}
 	for rows.Next() {
-		var e crawlError
+		var e PageError
 		var at int64
 		if err := rows.Scan(&e.ID, &at, &e.URL, &e.Code, &e.Owner, &e.Error); err != nil {
 			return nil, fmt.Errorf("read errors: %w", err)
@@ -104,7 +94,7 @@ func (c *Crawler) getActive(w http.ResponseWriter, r *http.Request, a Account) {
 	}
 	crawls := []active{}
 	for _, j := range running {
-		if j.kind == kindCrawl {
+		if j.kind == Crawl {
 			crawls = append(crawls, active{j.name, a.ID, j.order.URL, j.created.UTC(), j.order})
 		}
 	}

@@ -40,7 +40,7 @@ func (c *Crawler) postScrape(w http.ResponseWriter, r *http.Request, a Account) 
 	patience := q.timeout()
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	j, err := c.jobs.create(a, kindScrape, o, start, c.cfg.Clock(), patience+tidyEvery)
+	j, err := c.jobs.create(a, Scrape, o, start, c.cfg.Clock(), patience+tidyEvery)
 	if errors.Is(err, errTooMany) {
 		refuseCode(w, wire.PartnerLimit)
 		return
@@ -78,7 +78,7 @@ func (c *Crawler) postScrape(w http.ResponseWriter, r *http.Request, a Account) 
 
 // getScrape answers with a page that was scraped before.
 func (c *Crawler) getScrape(w http.ResponseWriter, r *http.Request, a Account) {
-	if j := c.find(w, r, a, kindScrape); j != nil {
+	if j := c.find(w, r, a, Scrape); j != nil {
 		c.answerScrape(w, r, j.id)
 	}
 }
@@ -103,7 +103,7 @@ func (c *Crawler) answerScrape(w http.ResponseWriter, r *http.Request, id int64)
 		c.broken(w, r, err)
 		return
 	}
-	e := crawlError{Code: j.failure, Error: explain(j.failure)}
+	e := PageError{Code: j.failure, Error: explain(j.failure)}
 	if len(why) > 0 {
 		e = why[len(why)-1]
 	}

@@ -78,7 +78,7 @@ func newDocument(j *job, a arrival, t text.Content, rights rights.Rights, at war
 		}
 	}
 	scrape := newJobName()
-	if j.kind == kindScrape {
+	if j.kind == Scrape {
 		scrape = j.name // GET /v2/scrape/{id} has it again
 	}
 	d.Metadata = map[string]any{

@@ -130,7 +130,7 @@ type dueHost struct {
 
 // due lists the hosts that have something queued, in the order in which they may be asked.
 func (f *frontier) due(ctx context.Context, n int) ([]dueHost, error) {
-	rows, err := f.store.reader.QueryContext(ctx, `SELECT host, wake_at, delay, failures, last_job FROM hosts
+	rows, err := f.store.rows(ctx, `SELECT host, wake_at, delay, failures, last_job FROM hosts
 		WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT ?`, n)
 	if err != nil {
 		return nil, fmt.Errorf("read frontier: %w", err)
@@ -151,7 +151,7 @@ func (f *frontier) due(ctx context.Context, n int) ([]dueHost, error) {
 
 // fill gives l the addresses of one job: the next after last, in a circle, that has some due.
 func (f *frontier) fill(ctx context.Context, l *lease, last int64, c Config, jobs *jobTable, now time.Time) error {
-	queued, err := queues(l.host, func(query string, args ...any) *sql.Row { return f.store.reader.QueryRowContext(ctx, query, args...) })
+	queued, err := queues(l.host, func(query string, args ...any) *sql.Row { return f.store.row(ctx, query, args...) })
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func queues(host string, query func(string, ...any) *sql.Row) ([]jobQueue, error
 func (f *frontier) batch(ctx context.Context, l *lease, j *job, room int, c Config, now time.Time) error {
 	delay := max(l.delay, time.Duration(j.order.Delay*float64(time.Second)))
 	size := max(1, min(c.BatchSize, int(maxLease/max(delay, 1))))
-	rows, err := f.store.reader.QueryContext(ctx, `SELECT id, kind, url, depth, attempt, avoid FROM urls
+	rows, err := f.store.rows(ctx, `SELECT id, kind, url, depth, attempt, avoid FROM urls
 		WHERE host = ? AND job = ? AND state = 0 AND ready_at <= ? ORDER BY ready_at, id LIMIT ?`,
 		l.host, j.id, now.UnixMilli(), size)
 	if err != nil {

@@ -330,7 +330,7 @@ func TestHostsCrawlDelayIsKeptForTheNextLease(t *testing.T) {
 	p.crawl(object{"url": root, "sitemap": "skip"})
 	waitFor(t, "the end of the lease", func() bool { return p.c.frontier.count() == 0 })
 	var delay, ready int64
-	if err := p.c.store.reader.QueryRow("SELECT delay, ready_at FROM hosts WHERE host = 'site.test'").Scan(&delay, &ready); err != nil {
+	if err := p.c.store.row(t.Context(), "SELECT delay, ready_at FROM hosts WHERE host = 'site.test'").Scan(&delay, &ready); err != nil {
 		t.Fatal(err)
 	}
 	if delay != 1000 {

@@ -7,10 +7,15 @@ import (
 	"time"
 )
 
-// Kinds of job. Numbers are stored.
+// Kind is what a job is for. Numbers are stored.
+type Kind int
+
+// The kinds.
 const (
-	kindCrawl  = 1 // a site
-	kindScrape = 2 // one page, with somebody waiting for it
+	Crawl  Kind = 1 // a site
+	Scrape Kind = 2 // one page, with somebody waiting for it
+	Batch  Kind = 3 // pages that the partner lists
+	Map    Kind = 4 // the addresses of a site, without its pages
 )
 
 // State is where a job stands. Numbers are stored; String is what the API says.
@@ -41,7 +46,7 @@ func (s State) String() string {
 type job struct {
 	id      int64
 	name    string
-	kind    int
+	kind    Kind
 	account Account
 	order   Order
 	base    string

@@ -18,7 +18,6 @@ const maxActive = 200
 
 // Refusals of the job table.
 var (
-	errNoJob   = errors.New("no such job")
 	errTooMany = wire.Errorf(wire.PartnerLimit, "the account has %d running jobs", maxActive)
 )
 
@@ -36,7 +35,7 @@ func newJobTable(s *store) *jobTable {
 }
 
 // create stores a job and its start address. When it returns, the job survives any crash.
-func (t *jobTable) create(a Account, kind int, o Order, start string, now time.Time, maxAge time.Duration) (*job, error) {
+func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.Time, maxAge time.Duration) (*job, error) {
 	request, err := json.Marshal(o)
 	if err != nil {
 		return nil, fmt.Errorf("create job: %w", err)
@@ -86,7 +85,7 @@ func scanJob(scan func(...any) error) (*job, error) {
 	err := scan(&j.id, &j.name, &j.kind, &owner, &request, &j.base, &j.state, &j.failure, &created, &deadline, &finished,
 		&stalled, &j.quota, &j.completed, &j.failed, &j.discovered, &j.pages, &j.seeds)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, errNoJob
+		return nil, ErrNoJob
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read job: %w", err)
@@ -105,18 +104,18 @@ func scanJob(scan func(...any) error) (*job, error) {
 }
 
 func (t *jobTable) byID(ctx context.Context, id int64) (*job, error) {
-	return scanJob(t.store.reader.QueryRowContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE id = ?", id).Scan)
+	return scanJob(t.store.row(ctx, "SELECT "+jobColumns+" FROM jobs WHERE id = ?", id).Scan)
 }
 
-// byName finds a job of an account. Another account's job is errNoJob, like one that never was.
+// byName finds a job of an account. Another account's job is ErrNoJob, like one that never was.
 func (t *jobTable) byName(ctx context.Context, a Account, name string) (*job, error) {
-	return scanJob(t.store.reader.QueryRowContext(ctx,
+	return scanJob(t.store.row(ctx,
 		"SELECT "+jobColumns+" FROM jobs WHERE name = ? AND account = ?", name, a.ID).Scan)
 }
 
 // list returns the jobs that match a condition on jobs, oldest first.
 func (t *jobTable) list(ctx context.Context, where string, args ...any) (jobs []*job, err error) {
-	rows, err := t.store.reader.QueryContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE "+where+" ORDER BY id", args...)
+	rows, err := t.store.rows(ctx, "SELECT "+jobColumns+" FROM jobs WHERE "+where+" ORDER BY id", args...)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
@@ -207,7 +206,7 @@ func (c *Crawler) over(ctx context.Context, id int64, a Account, as State) {
 	c.jobs.over(id)
 	c.metrics.ended.WithLabelValues(as.String()).Inc()
 	var active int
-	err := c.store.reader.QueryRowContext(ctx, "SELECT count(*) FROM jobs WHERE account = ? AND state = 0", a.ID).Scan(&active)
+	err := c.store.row(ctx, "SELECT count(*) FROM jobs WHERE account = ? AND state = 0", a.ID).Scan(&active)
 	if err == nil && active == 0 {
 		c.cfg.Release(ctx, a)
 	}

@@ -44,7 +44,7 @@ func newMetrics(c *Crawler) *metrics {
 			return float64(c.frontier.count()), nil
 		}),
 		queue: gauge("crawler_pages_queued", "Page addresses waiting in running jobs; -1 if unreadable.", func(ctx context.Context) (n float64, err error) {
-			err = c.store.reader.QueryRowContext(ctx, "SELECT coalesce(sum(pages), 0) FROM jobs WHERE state = 0").Scan(&n)
+			err = c.store.row(ctx, "SELECT coalesce(sum(pages), 0) FROM jobs WHERE state = 0").Scan(&n)
 			return n, err
 		}),
 		outbox: gauge("crawler_outbox_pages", "Settled pages that the index does not have yet; -1 if unreadable.", func(ctx context.Context) (float64, error) {

@@ -43,7 +43,7 @@ func (c *Crawler) feedIndex(ctx context.Context) error {
 
 // feedOnce moves one batch and returns how many pages that were.
 func (c *Crawler) feedOnce(ctx context.Context) (int, error) {
-	rows, err := c.store.reader.QueryContext(ctx, "SELECT id, page FROM outbox ORDER BY id LIMIT ?", outboxBatch)
+	rows, err := c.store.rows(ctx, "SELECT id, page FROM outbox ORDER BY id LIMIT ?", outboxBatch)
 	if err != nil {
 		return 0, fmt.Errorf("read outbox: %w", err)
 	}
@@ -83,7 +83,7 @@ func (c *Crawler) feedOnce(ctx context.Context) (int, error) {
 
 // outboxLen is how many pages wait at most: ids are given in order and taken from the front.
 func (c *Crawler) outboxLen(ctx context.Context) (n int, err error) {
-	err = c.store.reader.QueryRowContext(ctx,
+	err = c.store.row(ctx,
 		"SELECT coalesce((SELECT max(id) FROM outbox) - (SELECT min(id) FROM outbox) + 1, 0)").Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("read outbox: %w", err)

@@ -143,7 +143,7 @@ func (c *Crawler) acceptable(o *outcome, a arrival) bool {
 	} else {
 		o.fate = fail
 	}
-	return o.fate == fail && o.job.kind == kindScrape
+	return o.fate == fail && o.job.kind == Scrape
 }
 
 // extract reads the text, decides what may be done with it, archives the exchange and makes the
@@ -175,7 +175,7 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 		o.failure(wire.PurposeDenied, "the site does not allow use for training")
 		return
 	}
-	if o.job.kind == kindCrawl && o.job.order.Sitemap != "only" && !rights.NoFollow() {
+	if o.job.kind == Crawl && o.job.order.Sitemap != "only" && !rights.NoFollow() {
 		o.links = sc.links(t.Links, a.item.depth+1)
 	}
 	if !sc.delivers(at) { // the start page of a job whose patterns leave it out
@@ -200,7 +200,7 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	}
 	// A scrape is one address that a partner named, perhaps with a token of theirs in it: what everybody may search is what
 	// a crawl found by following links.
-	crawled := o.job.kind == kindCrawl
+	crawled := o.job.kind == Crawl
 	if rights.NoIndex() {
 		c.withdraw(o, at, also)
 	} else if c.cfg.Store != nil && crawled && a.Status < 300 {

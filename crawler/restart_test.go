@@ -53,7 +53,7 @@ func victim(dir, site string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.jobs.create(Account{ID: "id-alice"}, kindCrawl, Order{URL: root}, root, time.Now(), time.Hour); err != nil {
+		if _, err := c.jobs.create(Account{ID: "id-alice"}, Crawl, Order{URL: root}, root, time.Now(), time.Hour); err != nil {
 			return err
 		}
 	}

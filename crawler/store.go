@@ -3,21 +3,40 @@ package crawler
 import (
 	"context"
 	"database/sql"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	_ "modernc.org/sqlite" // the driver
 )
 
-//go:embed schema.sql
-var schema string
+//go:embed schema/*.sql
+var schemaFiles embed.FS
 
-// schemaVersion is SQLite's user_version of a store that schema.sql made.
+// schema is all tables, one file for each concern.
+func schema() (string, error) {
+	names, err := fs.Glob(schemaFiles, "schema/*.sql")
+	if err != nil {
+		return "", err
+	}
+	var all strings.Builder
+	for _, name := range names {
+		text, err := schemaFiles.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		all.Write(text)
+	}
+	return all.String(), nil
+}
+
+// schemaVersion is SQLite's user_version of a store that the files in schema made.
 const schemaVersion = 1
 
 // maxReaders is how many read transactions run beside the one writer.
@@ -70,8 +89,12 @@ func (s *store) migrate() error {
 	case schemaVersion:
 		return nil
 	case 0:
+		tables, err := schema()
+		if err != nil {
+			return err
+		}
 		return s.update(func(tx *tx) error {
-			_, err := tx.writer.ExecContext(context.Background(), schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
+			_, err := tx.writer.ExecContext(context.Background(), tables+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
 			return err
 		})
 	default:
@@ -125,6 +148,16 @@ func (t *tx) do(query string, args ...any) (int64, error) {
 		return 0, fmt.Errorf("store: %w", err)
 	}
 	return r.RowsAffected()
+}
+
+// rows reads outside of the write transaction: the last commit.
+func (s *store) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return s.reader.QueryContext(ctx, query, args...)
+}
+
+// row reads one row, likewise.
+func (s *store) row(ctx context.Context, query string, args ...any) *sql.Row {
+	return s.reader.QueryRowContext(ctx, query, args...)
 }
 
 // query runs a query for one row.

@@ -34,7 +34,7 @@ func bench(t testing.TB, hosts, n int) (*Crawler, *job) {
 		}
 	})
 	limit := maxLimit
-	j, err := c.jobs.create(Account{ID: "a"}, kindCrawl, Order{URL: root, Limit: &limit}, root, time.Now(), time.Hour)
+	j, err := c.jobs.create(Account{ID: "a"}, Crawl, Order{URL: root, Limit: &limit}, root, time.Now(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestLeaseNeverExceedsTheJobsLimit(t *testing.T) {
 
 func TestJobsOnOneHostTakeTurns(t *testing.T) {
 	c, first := bench(t, 1, 100)
-	second, err := c.jobs.create(Account{ID: "b"}, kindScrape, Order{URL: "http://host-0.test/x"}, "http://host-0.test/x", time.Now(), time.Hour)
+	second, err := c.jobs.create(Account{ID: "b"}, Scrape, Order{URL: "http://host-0.test/x"}, "http://host-0.test/x", time.Now(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestJobsOnOneHostTakeTurns(t *testing.T) {
 func TestHostsWithoutWorkDoNotHoldUpTheRest(t *testing.T) {
 	c, first := bench(t, 20*lookahead, 20*lookahead)
 	address := "http://last.test/"
-	if _, err := c.jobs.create(Account{ID: "b"}, kindScrape, Order{URL: address}, address, time.Now(), time.Hour); err != nil {
+	if _, err := c.jobs.create(Account{ID: "b"}, Scrape, Order{URL: address}, address, time.Now(), time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.end(t.Context(), first, Cancelled, wire.OK); err != nil {
@@ -187,7 +187,7 @@ func TestExpiredJobsAreForgotten(t *testing.T) {
 	}
 	for _, table := range []string{"jobs", "urls", "documents", "errors"} {
 		var rows int
-		if err := p.c.store.reader.QueryRow("SELECT count(*) FROM " + table).Scan(&rows); err != nil || rows != 0 {
+		if err := p.c.store.row(t.Context(), "SELECT count(*) FROM " + table).Scan(&rows); err != nil || rows != 0 {
 			t.Errorf("rows of %s: got %d, %v, want 0", table, rows, err)
 		}
 	}

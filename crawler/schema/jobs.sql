@@ -1,0 +1,25 @@
+-- Times are Unix milliseconds. States and kinds are the numbers of job.go and frontier.go.
+
+CREATE TABLE jobs (
+  id         INTEGER PRIMARY KEY,
+  name       TEXT    NOT NULL UNIQUE,            -- the UUID that partners know
+  kind       INTEGER NOT NULL,                   -- crawl or scrape
+  account    TEXT    NOT NULL,
+  owner      TEXT    NOT NULL,                   -- JSON of the whole Account
+  request    TEXT    NOT NULL,                   -- JSON of the Order
+  base       TEXT    NOT NULL,                   -- the start address, after its redirects once it was fetched
+  state      INTEGER NOT NULL,
+  failure    TEXT    NOT NULL DEFAULT '',        -- name of the code that ended it
+  created    INTEGER NOT NULL,
+  deadline   INTEGER NOT NULL,
+  finished   INTEGER NOT NULL DEFAULT 0,
+  stalled    INTEGER NOT NULL DEFAULT 0,         -- since when no edge was to be had; 0: one was
+  quota      INTEGER NOT NULL,                   -- documents at most
+  completed  INTEGER NOT NULL DEFAULT 0,         -- documents delivered = next seq
+  failed     INTEGER NOT NULL DEFAULT 0,         -- rows in errors, also those over the bound on rows
+  discovered INTEGER NOT NULL DEFAULT 0,         -- addresses ever queued
+  pages      INTEGER NOT NULL DEFAULT 0,         -- page addresses still queued
+  seeds      INTEGER NOT NULL DEFAULT 0          -- robots.txt and sitemaps still queued
+) STRICT;
+CREATE INDEX jobs_by_account ON jobs (account, state);
+CREATE INDEX jobs_by_state ON jobs (state, finished);

@@ -1,0 +1,27 @@
+-- What came of it.
+
+CREATE TABLE documents (
+  id   INTEGER PRIMARY KEY,
+  job  INTEGER NOT NULL,
+  seq  INTEGER NOT NULL,                         -- 0, 1, 2 … within the job, without gaps
+  url  INTEGER NOT NULL,
+  size INTEGER NOT NULL,                         -- bytes of the JSON before compression
+  body BLOB    NOT NULL,                         -- zstd
+  UNIQUE (job, seq)
+) STRICT;
+
+CREATE TABLE errors (
+  id     INTEGER PRIMARY KEY,
+  job    INTEGER NOT NULL,
+  url    TEXT    NOT NULL,
+  code   TEXT    NOT NULL,
+  owner  TEXT    NOT NULL,
+  detail TEXT    NOT NULL,
+  at     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX errors_by_job ON errors (job);
+
+CREATE TABLE outbox (
+  id   INTEGER PRIMARY KEY,
+  page BLOB NOT NULL                             -- zstd JSON of a Page
+) STRICT;

@@ -1,0 +1,164 @@
+package crawler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"sward/internal/wire"
+)
+
+// Refusals of the service, beside those that carry a wire code.
+var (
+	ErrNoJob = errors.New("no such job")       // or it is another account's
+	ErrEnded = errors.New("the job has ended") // and cannot be changed any more
+)
+
+// OrderError says what a partner has to change in an order. Its cause may be a *policy.Denied.
+type OrderError struct{ Err error }
+
+func (e *OrderError) Error() string { return e.Err.Error() }
+func (e *OrderError) Unwrap() error { return e.Err }
+
+// Job is what a partner may know of a job, at one moment.
+type Job struct {
+	ID      string // UUID
+	Kind    Kind
+	Account Account
+	Order   Order
+	State   State
+	Failure string // name of the code that ended it, or empty
+
+	Created, Finished, Expires time.Time // Finished is zero while it runs; documents are kept until Expires
+	Stalled                    time.Time // since when no edge was to be had; zero: one was
+
+	Completed  int // documents delivered, and charged
+	Failed     int // addresses that came to nothing, not charged
+	Total      int // documents it will come to, as far as is known
+	Discovered int // addresses ever queued
+}
+
+func (c *Crawler) view(j *job) Job {
+	return Job{
+		ID: j.name, Kind: j.kind, Account: j.account, Order: j.order, State: j.state, Failure: j.failure,
+		Created: j.created, Finished: j.finished, Expires: c.expiry(j), Stalled: j.stalled,
+		Completed: j.completed, Failed: j.failed, Total: j.total(), Discovered: j.discovered,
+	}
+}
+
+// Explain is a job's failure as a sentence.
+func (j Job) Explain() string {
+	if code, ok := wire.CodeByName(j.Failure); ok {
+		return j.Failure + ": " + code.Meaning()
+	}
+	return j.Failure
+}
+
+// Start stores a job, which is durable when Start returns and runs from then on. A wrong order is an *OrderError.
+func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, error) {
+	start, err := startAddress(o.URL)
+	if err == nil {
+		err = o.check()
+	}
+	if err != nil {
+		return Job{}, &OrderError{err}
+	}
+	o.URL = start
+	age := c.cfg.MaxJobAge
+	if k == Scrape {
+		age = o.Scrape.timeout() + tidyEvery
+	}
+	j, err := c.jobs.create(a, k, o, start, c.cfg.Clock(), age)
+	if err != nil {
+		return Job{}, err
+	}
+	signal(c.wake)
+	return c.view(j), nil
+}
+
+// Job finds a job of an account. Another account's is ErrNoJob, like one that never was.
+func (c *Crawler) Job(ctx context.Context, a Account, id string) (Job, error) {
+	j, err := c.jobs.byName(ctx, a, id)
+	if err != nil {
+		return Job{}, err
+	}
+	return c.view(j), nil
+}
+
+// Jobs lists an account's jobs, newest first: the running ones, or the newest n of all.
+func (c *Crawler) Jobs(ctx context.Context, a Account, running bool, n int) ([]Job, error) {
+	where := "account = ?"
+	if running {
+		where += " AND state = 0"
+	}
+	found, err := c.jobs.list(ctx, where, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Job, 0, min(n, len(found)))
+	for i := len(found) - 1; i >= 0 && len(list) < n; i-- {
+		list = append(list, c.view(found[i]))
+	}
+	return list, nil
+}
+
+// Cancel ends a job. One that has ended otherwise is ErrEnded; one that was cancelled stays so.
+func (c *Crawler) Cancel(ctx context.Context, j Job) error {
+	row, err := c.jobs.byName(ctx, j.Account, j.ID)
+	switch {
+	case err != nil:
+		return err
+	case row.state == Completed || row.state == Failed:
+		return fmt.Errorf("%w: %s", ErrEnded, row.state)
+	}
+	return c.end(ctx, row, Cancelled, wire.OK)
+}
+
+// Wait returns the job when it has ended, or as it is when ctx ends, with the cause.
+func (c *Crawler) Wait(ctx context.Context, j Job) (Job, error) {
+	row, err := c.jobs.byName(ctx, j.Account, j.ID)
+	if err != nil {
+		return Job{}, err
+	}
+	done, err := c.jobs.wait(ctx, row.id)
+	if err != nil {
+		return Job{}, err
+	}
+	select {
+	case <-done:
+		return c.Job(ctx, j.Account, j.ID)
+	case <-ctx.Done():
+		return j, context.Cause(ctx)
+	}
+}
+
+// Documents returns up to n of a job's documents as JSON, from the skip-th on, and fewer where they would be more than
+// maxChunkBytes: at least one, if there is one.
+func (c *Crawler) Documents(ctx context.Context, j Job, skip, n int) ([]json.RawMessage, error) {
+	row, err := c.jobs.byName(ctx, j.Account, j.ID)
+	if err != nil {
+		return nil, err
+	}
+	return c.documents(ctx, row.id, skip, n)
+}
+
+// PageError is one page that the partner does not get, and does not pay for.
+type PageError struct {
+	ID        string    `json:"id"`
+	Timestamp time.Time `json:"timestamp"`
+	URL       string    `json:"url"`
+	Code      string    `json:"code"`
+	Owner     string    `json:"owner"` // who can mend it: client, policy, edge, relay or target
+	Error     string    `json:"error"`
+}
+
+// Errors lists a job's failed pages, oldest first, at most maxErrors.
+func (c *Crawler) Errors(ctx context.Context, j Job) ([]PageError, error) {
+	row, err := c.jobs.byName(ctx, j.Account, j.ID)
+	if err != nil {
+		return nil, err
+	}
+	return c.errors(ctx, row.id)
+}
