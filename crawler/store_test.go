@@ -187,7 +187,7 @@ func TestExpiredJobsAreForgotten(t *testing.T) {
 	}
 	for _, table := range []string{"jobs", "urls", "documents", "errors"} {
 		var rows int
-		if err := p.c.store.row(t.Context(), "SELECT count(*) FROM " + table).Scan(&rows); err != nil || rows != 0 {
+		if err := p.c.store.row(t.Context(), "SELECT count(*) FROM "+table).Scan(&rows); err != nil || rows != 0 {
 			t.Errorf("rows of %s: got %d, %v, want 0", table, rows, err)
 		}
 	}

@@ -90,6 +90,10 @@ type Batch struct {
 	MaxBody  int64         // bytes of one body as decoded; zero for Config's
 	Agent    string        // User-Agent; empty for Config's, whose product token it must keep
 
+	// Fields are header fields to add, from wire's closed set. Those of one URL go out with exactly that URL, those of
+	// wire.AllURLs to the host of the first: never to where a redirect leads elsewhere.
+	Fields []wire.Field
+
 	// Allow is asked before each request, redirects and robots.txt included; nil
 	// allows all. It judges URLs; addresses are Config.Dial's matter.
 	Allow func(*url.URL) error
@@ -155,6 +159,9 @@ func (f *Fetcher) admit(b Batch) (Batch, error) {
 	}
 	if err := checkAgent(b.Agent, f.config.Agent); err != nil {
 		return b, wire.Errorf(wire.BadRequest, "%s", err)
+	}
+	if err := checkFields(b); err != nil {
+		return b, err
 	}
 	if b.Delay < 0 || b.Deadline < 0 {
 		return b, wire.Errorf(wire.BadRequest, "batch has a negative delay or deadline")

@@ -47,6 +47,11 @@ type client struct {
 }
 
 func (c *client) run(emit func(Result) error) error {
+	if len(c.batch.Fields) > 0 {
+		if err := c.write(wire.Fields{List: c.batch.Fields}); err != nil {
+			return fmt.Errorf("send fields of a crawl batch: %w", err)
+		}
+	}
 	if err := c.write(toWireBatch(c.batch)); err != nil {
 		return fmt.Errorf("send crawl batch: %w", err)
 	}

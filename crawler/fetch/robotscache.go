@@ -139,7 +139,7 @@ func (v *visit) readRobots(ctx context.Context, u *url.URL) (*Robots, error) {
 // askRobots makes one request: it returns the file, or where to look instead.
 func (v *visit) askRobots(ctx context.Context, at *url.URL) (*Robots, *url.URL, error) {
 	// One byte more than is parsed shows that the file goes on.
-	x, err := v.transport.do(ctx, at, limits{wire: maxRobots + 1, body: maxRobots + 1, total: robotsTimeout, idle: v.limits.idle})
+	x, err := v.transport.do(ctx, at, limits{wire: maxRobots + 1, body: maxRobots + 1, total: robotsTimeout, idle: v.limits.idle}, v.fields(at))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,7 +22,7 @@ const encoderWindow = 1 << 20
 func Serve(ctx context.Context, rw net.Conn, f *Fetcher, channel [32]byte, sign func(body []byte) []byte, allow func(*url.URL) error) error {
 	link, release := newStream(ctx, rw)
 	defer release()
-	asked, err := readBatch(link)
+	asked, fields, err := readBatch(link)
 	if err != nil {
 		return fmt.Errorf("read crawl batch: %w", err)
 	}
@@ -31,22 +31,32 @@ func Serve(ctx context.Context, rw net.Conn, f *Fetcher, channel [32]byte, sign 
 		return fmt.Errorf("make encoder: %w", err)
 	}
 	s := &server{stream: link, batch: fromWireBatch(asked), channel: channel, sign: sign, encoder: encoder}
-	s.batch.Allow = allow
+	s.batch.Allow, s.batch.Fields = allow, fields
 	if err := s.run(f); err != nil {
 		return fmt.Errorf("serve crawl batch: %w", err)
 	}
 	return nil
 }
 
-func readBatch(s *stream) (wire.Batch, error) {
+// readBatch reads what is asked for: one batch, and before it the fields of its requests if there are any.
+func readBatch(s *stream) (b wire.Batch, fields []wire.Field, err error) {
 	t, body, err := s.next(streamIdle)
+	if err == nil && t == wire.TypeFields {
+		var m wire.Fields
+		if m, err = wire.ParseFields(body); err != nil {
+			return b, nil, err
+		}
+		fields = m.List
+		t, body, err = s.next(streamIdle)
+	}
 	if err != nil {
-		return wire.Batch{}, err
+		return b, nil, err
 	}
 	if t != wire.TypeBatch {
-		return wire.Batch{}, wire.Errorf(wire.ProtocolError, "a crawl stream starts with a %s", t)
+		return b, nil, wire.Errorf(wire.ProtocolError, "a crawl stream starts with a %s", t)
 	}
-	return wire.ParseBatch(body)
+	b, err = wire.ParseBatch(body)
+	return b, fields, err
 }
 
 // server is the sending half of one batch.

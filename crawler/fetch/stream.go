@@ -14,6 +14,7 @@ import (
 // A crawl stream, after its Opened frame:
 //
 //	crawler (Remote)               edge (Serve)
+//	Fields  ────────────────────▶  if there are any
 //	Batch   ────────────────────▶
 //	        ◀────────────────────  Page, Body…, empty Body   once per URL, in order
 //	        ◀────────────────────  BatchEnd
@@ -71,7 +72,7 @@ func (s *stream) next(wait time.Duration) (wire.Type, []byte, error) {
 		}
 		s.buf = body[:0]
 		switch t {
-		case wire.TypeBatch, wire.TypePage, wire.TypeBody, wire.TypeBatchEnd:
+		case wire.TypeFields, wire.TypeBatch, wire.TypePage, wire.TypeBody, wire.TypeBatchEnd:
 			return t, body, nil
 		}
 		if s.unknown++; s.unknown > maxUnknown {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -105,9 +106,9 @@ type exchange struct {
 }
 
 // do sends a GET for u and waits for the head of the answer. The request says no more
-// than this package decides: no cookie, no credential, no referrer. The exchange must
-// be closed.
-func (t *transport) do(ctx context.Context, u *url.URL, lim limits) (*exchange, error) {
+// than this package decides and fields adds: no cookie, no credential, no referrer. The
+// exchange must be closed.
+func (t *transport) do(ctx context.Context, u *url.URL, lim limits, fields http.Header) (*exchange, error) {
 	ctx, stop := context.WithTimeout(ctx, lim.total)
 	ctx, cancel := context.WithCancelCause(ctx)
 	x := &exchange{url: u, cancel: func() { cancel(nil); stop() }}
@@ -128,6 +129,7 @@ func (t *transport) do(ctx context.Context, u *url.URL, lim limits) (*exchange, 
 		"Accept":          {"*/*"},
 		"Accept-Encoding": {acceptEncoding},
 	}
+	maps.Copy(req.Header, fields)
 	resp, err := t.http.RoundTrip(req) //nolint:bodyclose // the exchange closes it
 	if err != nil {
 		err = orCause(ctx, err)

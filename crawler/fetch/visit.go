@@ -64,6 +64,7 @@ var _ http.RoundTripper = (*visit)(nil)
 
 // page is one URL in progress.
 type page struct {
+	index      int // in the batch
 	asked      int // requests that colly made, redirects included
 	answered   int // those that had an answer
 	last       *exchange
@@ -109,7 +110,7 @@ func (v *visit) close() { v.transport.http.CloseIdleConnections() }
 
 // fetch gets one URL and never fails: the result says what happened.
 func (v *visit) fetch(i int) Result {
-	v.page = &page{started: v.fetcher.config.Now()}
+	v.page = &page{index: i, started: v.fetcher.config.Now()}
 	u, err := parseURL(v.batch.URLs[i])
 	if err == nil {
 		err = v.collector.Request(http.MethodGet, u.String(), nil, nil, nil)
@@ -133,7 +134,7 @@ func (v *visit) RoundTrip(req *http.Request) (*http.Response, error) {
 	if p.last == nil {
 		p.started = v.fetcher.config.Now()
 	}
-	x, err := v.transport.do(req.Context(), u, v.limits)
+	x, err := v.transport.do(req.Context(), u, v.limits, v.fields(u))
 	if err != nil {
 		v.rest(u, 0)
 		return nil, err

@@ -80,7 +80,7 @@ func TestZeroMessageReadsBackAsWritten(t *testing.T) {
 	}{
 		{Hello{}, as(ParseHello)}, {Welcome{}, as(ParseWelcome)}, {Status{}, as(ParseStatus)}, {Bye{}, as(ParseBye)},
 		{Count{}, as(ParseCount)}, {Route{}, as(ParseRoute)}, {Open{}, as(ParseOpen)}, {Opened{}, as(ParseOpened)},
-		{Batch{}, as(ParseBatch)}, {Page{}, as(ParsePage)}, {Body{}, as(ParseBody)}, {Attest{}, as(ParseAttest)},
+		{Batch{}, as(ParseBatch)}, {Fields{}, as(ParseFields)}, {Page{}, as(ParsePage)}, {Body{}, as(ParseBody)}, {Attest{}, as(ParseAttest)},
 	} {
 		got, err := m.parse(m.message.Append([]byte{}))
 		if err != nil {
@@ -137,6 +137,8 @@ func TestMessageBeyondALimitIsNotWritten(t *testing.T) {
 		"host":         Open{Host: long(MaxHost + 1)},
 		"detail":       Opened{Detail: long(MaxDetail + 1)},
 		"crawl agent":  Batch{Agent: long(MaxAgent + 1)},
+		"fields":       Fields{List: make([]Field, MaxFields+1)},
+		"field value":  Fields{List: []Field{{Value: long(MaxFieldValue + 1)}}},
 		"URLs":         Batch{URLs: make([]string, MaxURLs+1)},
 		"URL":          Batch{URLs: []string{long(MaxURL + 1)}},
 		"final URL":    Page{URL: long(MaxURL + 1)},

@@ -40,6 +40,53 @@ func (c *cursor) urls(field string, p *[]string, size, max int) {
 	}
 }
 
+// A FieldName is a request header field that a crawler may have an edge add. The set is closed, so that no batch can make an
+// edge speak for somebody: no cookie, no credential, no address of another.
+type FieldName uint8
+
+// The fields. Numbers are on the wire.
+const (
+	FieldIfNoneMatch     FieldName = 1 // RFC 9110 §13.1.2: an entity tag from an earlier answer
+	FieldIfModifiedSince FieldName = 2 // RFC 9110 §13.1.3
+	FieldSignatureAgent  FieldName = 3 // draft-meunier-http-message-signatures-directory: where the key is
+	FieldSignatureInput  FieldName = 4 // RFC 9421 §4.1
+	FieldSignature       FieldName = 5 // RFC 9421 §4.2
+)
+
+// AllURLs stands for the index of every URL of a batch.
+const AllURLs = 0xffff
+
+// Field is one header field for one URL, or for all.
+type Field struct {
+	Index uint16 // of the URL in Batch.URLs, or AllURLs
+	Name  FieldName
+	Value string
+}
+
+// Fields are header fields for the requests of the Batch that follows on the stream. An edge that does not know the frame
+// skips it, and fetches without them.
+type Fields struct{ List []Field }
+
+func (m Fields) Type() Type { return TypeFields }
+
+// Append adds the body to b, or returns nil if a field breaks its limit.
+func (m Fields) Append(b []byte) []byte { return encode(b, &m) }
+
+// ParseFields reads the body of a Fields.
+func ParseFields(b []byte) (m Fields, err error) { err = decode(b, &m); return m, err }
+
+func (m *Fields) fields(c *cursor) {
+	n := c.length("number of fields", len(m.List), 2, MaxFields, 5)
+	if n > 0 && !c.writing {
+		m.List = make([]Field, n)
+	}
+	for i := range n {
+		u16(c, &m.List[i].Index)
+		u8(c, &m.List[i].Name)
+		c.str16("value", &m.List[i].Value, MaxFieldValue)
+	}
+}
+
 // The bits of Page.Flags: why a body is shorter than the target's.
 const (
 	PageWireTruncated    uint8 = 1 // Batch.MaxWire was reached

@@ -48,6 +48,7 @@ var examples = []example{
 	{"opened", Opened{Code: DestPrivate, Edge: id32(1), Detail: "10.0.0.1 is private"}, as(ParseOpened)},
 	{"batch", Batch{Job: id16(1), Delay: 1000, Deadline: 60000, MaxWire: 1 << 20, MaxBody: 1 << 22, Agent: "swardbot/1",
 		URLs: []string{"https://example.org/", "https://example.org/a"}}, as(ParseBatch)},
+	{"fields", Fields{List: []Field{{Index: 1, Name: FieldIfNoneMatch, Value: `"v1"`}, {Index: AllURLs, Name: FieldSignature, Value: "sig1=:AA==:"}}}, as(ParseFields)},
 	{"page", Page{Index: 1, Code: OK, Status: 200, Flags: PageDecodedTruncated, Started: moment, Took: 120,
 		URL: "https://example.org/b", Hops: []string{"https://example.org/a"}, Rule: "allow: /", RetryAfter: 2, CrawlDelay: 3,
 		Address: id16(4), Request: []byte("GET"), Response: []byte("200"), Attest: filled(AttestSize, 5), Sig: id64(6)}, as(ParsePage)},

@@ -71,6 +71,7 @@ const (
 	TypePage     Type = 0x31 // edge→crawler: index u16 | code u16 | status u16 | flags u8 | started i64 ms | took u32 ms | URL bytes16 | u8× hop bytes16 | rule str8 | retry after u32 s | crawl delay u32 ms | address [16] | request bytes16 | response bytes16 | attest bytes16 | signature [64]
 	TypeBody     Type = 0x32 // edge→crawler: a piece of the page's zstd stream, no length of its own; empty ends the page
 	TypeBatchEnd Type = 0x33 // edge→crawler: code u16 | fetched u16
+	TypeFields   Type = 0x34 // crawler→edge, before Batch: u16× (URL's index u16 | field u8 | value str16)
 )
 
 var typeNames = map[Type]string{
@@ -78,7 +79,7 @@ var typeNames = map[Type]string{
 	TypeChannelAsk: "channel ask", TypeChannelOffer: "channel offer", TypeChannelAccept: "channel accept",
 	TypeCount: "count", TypeReceiptOffer: "receipt offer", TypeReceiptSign: "receipt sign", TypeDone: "done", TypeRegrant: "regrant",
 	TypeOpen: "open", TypeOpened: "opened", TypeRoute: "route",
-	TypeBatch: "batch", TypePage: "page", TypeBody: "body", TypeBatchEnd: "batch end",
+	TypeBatch: "batch", TypePage: "page", TypeBody: "body", TypeBatchEnd: "batch end", TypeFields: "fields",
 }
 
 // String names the frame as PROTOCOL.md does, for errors and metrics.
@@ -105,6 +106,8 @@ const (
 	MaxHops        = 10       // redirects of one page, and relays a stream may pass
 	MaxURLs        = 256      // URLs of one Batch; the frame's own limit binds first when they are long
 	MaxURL         = 2048     // bytes of one URL
+	MaxFields      = 520      // header fields of one Fields frame: two for each URL and a signature's
+	MaxFieldValue  = 1024     // bytes of one of them
 	MaxRule        = 200      // bytes of the robots rule that decided
 	MaxHeaderBlock = 20 << 10 // bytes of a page's request or response head, so that any Page fits a frame
 	MaxBodyChunk   = 32 << 10 // bytes of one Body frame, the size of a copy buffer
