@@ -47,9 +47,11 @@ type Provenance struct {
 
 // warcPlace is a warc.Location in the API's spelling.
 type warcPlace struct {
-	File   string `json:"file"`
-	Offset int64  `json:"offset"`
-	Length int64  `json:"length"`
+	File    string `json:"file"`
+	Offset  int64  `json:"offset"`
+	Length  int64  `json:"length"`
+	Records int64  `json:"records"` // bytes from offset on that the response, the request and what was said of them take
+	ID      string `json:"id"`
 }
 
 // newDocument puts a page together for the partner.

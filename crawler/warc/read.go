@@ -3,6 +3,8 @@ package warc
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +34,17 @@ var ErrMalformed = errors.New("malformed WARC record")
 // digest has to hold. A file that ends inside a record gives an error that wraps
 // io.ErrUnexpectedEOF, after each whole record was given.
 func Read(r io.Reader, each func(Record) error) error {
+	return walk(r, func(rec Record, err error) error {
+		if err != nil {
+			return err
+		}
+		return each(rec)
+	})
+}
+
+// walk is Read that tells each of malformed records too: where the next one starts is known, because the member ended
+// well.
+func walk(r io.Reader, each func(Record, error) error) error {
 	in := &countingReader{r: bufio.NewReader(r)}
 	var zip gzip.Reader
 	for {
@@ -49,10 +62,13 @@ func Read(r io.Reader, each func(Record) error) error {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return fmt.Errorf("read WARC record at byte %d: %w", start, err)
+			err = fmt.Errorf("read WARC record at byte %d: %w", start, err)
+			if !errors.Is(err, ErrMalformed) {
+				return err
+			}
 		}
 		rec.Offset, rec.Length = start, in.n-start
-		if err := each(rec); err != nil {
+		if err := each(rec, err); err != nil {
 			return err
 		}
 	}
@@ -76,6 +92,54 @@ func (c *countingReader) ReadByte() (byte, error) {
 		c.n++
 	}
 	return b, err
+}
+
+// ReadAt reads the one record at offset, of length bytes, and holds its digests against what they are of.
+func ReadAt(r io.ReaderAt, offset, length int64) (Record, error) {
+	var found *Record
+	err := Read(io.NewSectionReader(r, offset, length), func(rec Record) error {
+		if found != nil {
+			return fmt.Errorf("%w: there is more than one record at byte %d", ErrMalformed, offset)
+		}
+		found = &rec
+		return nil
+	})
+	if err == nil && found == nil {
+		err = fmt.Errorf("read WARC record at byte %d: %w", offset, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	found.Offset = offset
+	return *found, found.checkPayload()
+}
+
+// Payload splits the HTTP message of a request, response or revisit into its header block, with the empty line that ends
+// it, and its body. Of other records all is body.
+func (r Record) Payload() (header, body []byte) {
+	if !strings.HasPrefix(r.Fields.Get("Content-Type"), "application/http") {
+		return nil, r.Block
+	}
+	if end := bytes.Index(r.Block, []byte("\r\n\r\n")); end >= 0 {
+		return r.Block[:end+4], r.Block[end+4:]
+	}
+	return r.Block, nil
+}
+
+// checkPayload holds the digests of a response's payload against it; those of a revisit are of another record's.
+func (r Record) checkPayload() error {
+	if r.Type != "response" {
+		return nil
+	}
+	_, body := r.Payload()
+	if want := r.Fields.Get("WARC-Payload-Digest"); strings.HasPrefix(want, "sha1:") && want != sha1Digest(body) {
+		return fmt.Errorf("%w: payload does not match its digest", ErrMalformed)
+	}
+	sum := sha256.Sum256(body)
+	if want := r.Fields.Get(payloadSHA256); want != "" && want != hex.EncodeToString(sum[:]) {
+		return fmt.Errorf("%w: payload does not match its SHA-256", ErrMalformed)
+	}
+	return nil
 }
 
 // readRecord reads the single record of a member, to the member's end: only a member that ends well

@@ -12,6 +12,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // A record before it is written: named fields in order, and the block they describe.
@@ -34,13 +37,39 @@ func (r record) head() []byte {
 	return b.Bytes()
 }
 
+// write compresses the record into zip, which is at the start of a member, and ends the member.
+func (r record) write(zip *gzip.Writer) error {
+	for _, part := range [][]byte{r.head(), r.block, []byte("\r\n\r\n")} {
+		if _, err := zip.Write(part); err != nil {
+			return fmt.Errorf("compress record: %w", err)
+		}
+	}
+	return zip.Close()
+}
+
+// warcinfo is the record that a file starts with.
+func warcinfo(id, name string, now time.Time, more ...string) record {
+	r := record{
+		fields: []field{
+			{"WARC-Type", "warcinfo"}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", now.UTC().Format(warcTime)},
+			{"WARC-Filename", name}, {"Content-Type", "application/warc-fields"},
+		},
+		block: []byte("software: sward\r\nformat: WARC File Format 1.1\r\n" +
+			"conformsTo: http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/\r\n"),
+	}
+	for _, line := range more {
+		r.block = append(r.block, line+"\r\n"...)
+	}
+	return r
+}
+
 func (x Exchange) check() error {
 	switch x.Truncated {
 	case "", "length", "time", "disconnect", "unspecified":
 	default:
 		return fmt.Errorf("unknown reason for truncation %q", x.Truncated)
 	}
-	if x.URL == "" || strings.ContainsFunc(x.URL+x.Address, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+	if x.URL == "" || strings.ContainsFunc(x.URL+x.Address, blank) {
 		return errors.New("target address is empty or holds white space")
 	}
 	if !bytes.HasPrefix(x.Response, []byte("HTTP/")) {
@@ -48,6 +77,12 @@ func (x Exchange) check() error {
 	}
 	if n := len(x.Response) + len(x.Body); n > maxWARCBlock-maxWARCHeader || len(x.Request) > maxWARCBlock {
 		return fmt.Errorf("response of %d bytes is over the limit of %d", n, maxWARCBlock)
+	}
+	if len(x.Conversion) > maxWARCBlock {
+		return fmt.Errorf("conversion of %d bytes is over the limit of %d", len(x.Conversion), maxWARCBlock)
+	}
+	if o := x.Revisit; o != nil && (o.ID == "" || o.URL == "" || o.Date.IsZero() || strings.ContainsFunc(o.ID+o.URL, blank)) {
+		return errors.New("the original of a revisit is not named")
 	}
 	for name, value := range x.Metadata {
 		if name == "" || strings.ContainsAny(name, ": \t\r\n") || strings.ContainsAny(value, "\r\n") {
@@ -57,10 +92,18 @@ func (x Exchange) check() error {
 	return nil
 }
 
-// records builds the records of an exchange, the response first; info is the id of the file's
-// warcinfo.
-func (x Exchange) records(info string) []record {
-	id := NewRecordID()
+// blank is what a field's value may not hold where it is an address.
+func blank(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// Profiles of revisit records (WARC 1.1 §6.7).
+const (
+	sameDigest  = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
+	notModified = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
+)
+
+// records builds the records of an exchange: first the response, or the revisit, which is called id; info is the id of
+// the file's warcinfo.
+func (x Exchange) records(id, info string) []record {
 	common := func(kind, id, contentType string) []field {
 		return []field{
 			{"WARC-Type", kind}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", x.Started.UTC().Format(warcTime)},
@@ -69,25 +112,61 @@ func (x Exchange) records(info string) []record {
 		}
 	}
 	beside := field{"WARC-Concurrent-To", "<" + id + ">"}
-	sum := sha256.Sum256(x.Body)
-	all := []record{{
-		fields: append(common("response", id, "application/http;msgtype=response"),
-			field{"WARC-Payload-Digest", sha1Digest(x.Body)},
-			field{"Sward-Payload-SHA256", hex.EncodeToString(sum[:])}, // what the edge attests
-			field{"WARC-Truncated", x.Truncated}),
-		block: append(archivedHeader(x.Response, len(x.Body)), x.Body...),
-	}, {
+	all := []record{x.answer(id, common), {
 		fields: append(common("request", NewRecordID(), "application/http;msgtype=request"), beside),
 		block:  closedHeader(x.Request),
 	}}
-	if len(x.Metadata) == 0 {
-		return all
+	if len(x.Metadata) > 0 {
+		metadata := record{fields: append(common("metadata", NewRecordID(), "application/warc-fields"), beside)}
+		for _, name := range slices.Sorted(maps.Keys(x.Metadata)) {
+			metadata.block = fmt.Appendf(metadata.block, "%s: %s\r\n", name, x.Metadata[name])
+		}
+		all = append(all, metadata)
 	}
-	metadata := record{fields: append(common("metadata", NewRecordID(), "application/warc-fields"), beside)}
-	for _, name := range slices.Sorted(maps.Keys(x.Metadata)) {
-		metadata.block = fmt.Appendf(metadata.block, "%s: %s\r\n", name, x.Metadata[name])
+	if x.Conversion != nil {
+		of := id
+		if x.Revisit != nil {
+			of = x.Revisit.ID // a conversion is of a payload, and a revisit has none
+		}
+		all = append(all, record{
+			fields: append(common("conversion", NewRecordID(), "text/markdown; charset=utf-8"), field{"WARC-Refers-To", "<" + of + ">"}),
+			block:  x.Conversion,
+		})
 	}
-	return append(all, metadata)
+	return all
+}
+
+// answer is the response with its payload, or the revisit that names where the payload is.
+func (x Exchange) answer(id string, common func(kind, id, contentType string) []field) record {
+	const contentType = "application/http;msgtype=response"
+	sum := sha256.Sum256(x.Body)
+	digests := []field{
+		{"WARC-Payload-Digest", sha1Digest(x.Body)},
+		{payloadSHA256, hex.EncodeToString(sum[:])}, // what the edge attests
+	}
+	if x.Revisit == nil {
+		return record{
+			fields: append(append(common("response", id, contentType), digests...), field{"WARC-Truncated", x.Truncated}),
+			block:  append(archivedHeader(x.Response, len(x.Body)), x.Body...),
+		}
+	}
+	refers := []field{
+		{"WARC-Refers-To", "<" + x.Revisit.ID + ">"}, {"WARC-Refers-To-Target-URI", x.Revisit.URL},
+		{"WARC-Refers-To-Date", x.Revisit.Date.UTC().Format(warcTime)},
+	}
+	r := record{fields: append(common("revisit", id, contentType), refers...), block: closedHeader(x.Response)}
+	if x.status() == "304" { // the answer is whole: it has no body
+		r.fields = append(r.fields, field{"WARC-Profile", notModified})
+		return r
+	}
+	r.fields = append(append(r.fields, digests...), field{"WARC-Profile", sameDigest}, field{"WARC-Truncated", "length"}) // as §6.7.2 has it
+	return r
+}
+
+// status is the three digits of the response's first line.
+func (x Exchange) status() string {
+	_, rest, _ := bytes.Cut(x.Response, []byte(" "))
+	return string(rest[:min(3, len(rest))])
 }
 
 // archivedHeader returns the header block that is true of the archived payload. Where a coding was
@@ -122,6 +201,9 @@ func isField(line []byte, name string) bool {
 func closedHeader(block []byte) []byte {
 	return append(bytes.TrimRight(slices.Clone(block), "\r\n"), "\r\n\r\n"...)
 }
+
+// payloadSHA256 is a field of ours, beside the SHA-1 that WARC tools compare.
+const payloadSHA256 = "Sward-Payload-SHA256"
 
 // sha1Digest is the form of digest that WARC tools compare. It guards against damage, not against
 // forgery: that is the work of the SHA-256 and of the edge's signature over it.

@@ -1,7 +1,8 @@
 // Package warc keeps what was exchanged with sites, in WARC 1.1 files (ISO 28500:2017) that every archive tool reads.
 //
 // An Archive appends exchanges, each record a gzip member of its own, and repairs a torn end when it is opened; Read walks a
-// file strictly. A Location names a record for good.
+// file strictly, and Check also holds its records against each other. A Location names an exchange for good, and ReadAt
+// has its response again without the rest of the file.
 package warc
 
 import (
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,13 +39,24 @@ type Exchange struct {
 	Body              []byte // the payload with content and transfer coding removed
 	Truncated         string // WARC-Truncated: length, time, disconnect or unspecified; empty if whole
 	Metadata          map[string]string
+
+	Revisit    *Original // the page did not change since: its body is not archived again
+	Conversion []byte    // what was made of the body, UTF-8 Markdown; nil: nothing
 }
 
-// Location is where a response record lies: a gzip member of its own, so that it can be read
-// without the rest of the file.
+// Original is the response that a revisit found unchanged.
+type Original struct {
+	ID, URL string // of the record, as in its Location; of the page then
+	Date    time.Time
+}
+
+// Location is where an exchange lies. Its response is a gzip member of its own, so that it can be read without the rest
+// of the file; the other records follow it.
 type Location struct {
 	File           string // name inside the archive's directory
-	Offset, Length int64
+	Offset, Length int64  // of the response
+	Records        int64  // bytes from Offset on that all records of the exchange take
+	ID             string // of the response record, a URN
 }
 
 // Archive appends exchanges to a directory of WARC 1.1 files (ISO 28500:2017). Each record is a gzip
@@ -126,8 +139,7 @@ func (w *Archive) resume(path string) error {
 	return nil
 }
 
-// Write appends the response, the request and the metadata of one exchange in one write, and tells
-// where the response lies. It has reached the operating system, not yet the disk: see Sync.
+// Write appends the records of one exchange in one write, and tells where they lie. It has reached the operating system, not yet the disk: see Sync.
 func (w *Archive) Write(x Exchange) (Location, error) {
 	if err := x.check(); err != nil {
 		return Location{}, fmt.Errorf("archive exchange: %w", err)
@@ -143,8 +155,8 @@ func (w *Archive) Write(x Exchange) (Location, error) {
 		}
 	}
 	var out bytes.Buffer
-	at := Location{File: w.name, Offset: w.size}
-	for _, r := range x.records(w.info) {
+	at := Location{File: w.name, Offset: w.size, ID: NewRecordID()}
+	for _, r := range x.records(at.ID, w.info) {
 		if err := w.appendLocked(&out, r); err != nil {
 			return Location{}, err
 		}
@@ -152,10 +164,33 @@ func (w *Archive) Write(x Exchange) (Location, error) {
 			at.Length = int64(out.Len())
 		}
 	}
+	at.Records = int64(out.Len())
 	if err := w.flushLocked(out.Bytes()); err != nil {
 		return Location{}, err
 	}
 	return at, nil
+}
+
+// OpenFile opens a file of the archive to read, by the name that a Location has.
+func (w *Archive) OpenFile(name string) (*os.File, error) {
+	if !strings.HasSuffix(name, warcSuffix) || filepath.Base(name) != name {
+		return nil, fmt.Errorf("open archive file: %q is no name of one", name)
+	}
+	f, err := os.Open(filepath.Join(w.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("open archive file: %w", err)
+	}
+	return f, nil
+}
+
+// Record reads back the response, or revisit, of an exchange.
+func (w *Archive) Record(at Location) (Record, error) {
+	f, err := w.OpenFile(at.File)
+	if err != nil {
+		return Record{}, err
+	}
+	defer f.Close()
+	return ReadAt(f, at.Offset, at.Length)
 }
 
 // Sync makes all that was written durable.
@@ -210,15 +245,7 @@ func (w *Archive) rotateLocked() error {
 	}
 	w.file, w.size, w.info = f, 0, id
 	var out bytes.Buffer
-	err = w.appendLocked(&out, record{
-		fields: []field{
-			{"WARC-Type", "warcinfo"}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", now.Format(warcTime)},
-			{"WARC-Filename", w.name}, {"Content-Type", "application/warc-fields"},
-		},
-		block: []byte("software: sward\r\nformat: WARC File Format 1.1\r\n" +
-			"conformsTo: http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/\r\n"),
-	})
-	if err != nil {
+	if err := w.appendLocked(&out, warcinfo(id, w.name, now)); err != nil {
 		return err
 	}
 	return w.flushLocked(out.Bytes())
@@ -227,12 +254,7 @@ func (w *Archive) rotateLocked() error {
 // appendLocked adds one record to out as a gzip member.
 func (w *Archive) appendLocked(out *bytes.Buffer, r record) error {
 	w.zip.Reset(out)
-	for _, part := range [][]byte{r.head(), r.block, []byte("\r\n\r\n")} {
-		if _, err := w.zip.Write(part); err != nil {
-			return fmt.Errorf("compress record: %w", err)
-		}
-	}
-	return w.zip.Close()
+	return r.write(w.zip)
 }
 
 // flushLocked appends whole members. After a failed write (a full disk) the file is cut back, so
