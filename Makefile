@@ -90,7 +90,7 @@ cross: ## Build for linux, darwin and windows, amd64 and arm64
 	done
 
 sdk: ## Run the stock Firecrawl SDK against a sandbox (needs node and npm)
-	$(GO) test -run TestFirecrawlSDKScrapesAndCrawls -v ./internal/testnet/
+	$(GO) test -run TestFirecrawlClients -v ./internal/testnet/
 
 geo: ## Fetch a free (CC0) set of countries by address, for tests and for relays (needs npm)
 	npm install --no-save --no-audit --no-fund --prefix $(GEO) @ip-location-db/geo-whois-asn-country-mmdb
