@@ -73,9 +73,10 @@ const (
 	FormatRawHTML  Format = "rawHtml"
 	FormatLinks    Format = "links"
 	FormatImages   Format = "images"
+	FormatWARC     Format = "warc" // the exchange as it was, which every page's provenance names; alone it spares reading the text
 )
 
-var formats = []Format{FormatMarkdown, FormatHTML, FormatRawHTML, FormatLinks, FormatImages}
+var formats = []Format{FormatMarkdown, FormatHTML, FormatRawHTML, FormatLinks, FormatImages, FormatWARC}
 
 // UnmarshalJSON accepts both spellings.
 func (f *Format) UnmarshalJSON(b []byte) error {
@@ -98,6 +99,11 @@ func (o ScrapeOptions) wants(f Format) bool {
 		return f == FormatMarkdown
 	}
 	return slices.Contains(o.Formats, f)
+}
+
+// textless reports a job for the archive: nobody asked for the pages' text, so nobody waits for it, and the index gets none.
+func (o ScrapeOptions) textless() bool {
+	return o.wants(FormatWARC) && !o.wants(FormatMarkdown) && !o.wants(FormatHTML)
 }
 
 func (o ScrapeOptions) mainOnly() bool { return o.OnlyMainContent == nil || *o.OnlyMainContent }
@@ -126,7 +132,7 @@ func (o ScrapeOptions) unmet() []string {
 func (o ScrapeOptions) check() error {
 	for _, f := range o.Formats {
 		if !slices.Contains(formats, f) {
-			return fmt.Errorf("format %.40q is not offered: use markdown, html, rawHtml, links or images", string(f))
+			return fmt.Errorf("format %.40q is not offered: use markdown, html, rawHtml, links, images or warc", string(f))
 		}
 	}
 	if o.Timeout != 0 && (o.Timeout < minTimeout || o.Timeout > maxTimeout) {

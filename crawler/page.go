@@ -150,14 +150,7 @@ func (c *Crawler) acceptable(o *outcome, a arrival) bool {
 // document.
 func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival, at *url.URL) {
 	order := o.job.order.Scrape
-	options := text.Options{MainOnly: order.mainOnly(), IncludeTags: order.IncludeTags, ExcludeTags: order.ExcludeTags}
-	t, err := text.Extract(ctx, a.Body, a.contentType(), at, options)
-	if errors.Is(err, text.ErrBudget) {
-		// A book in one page, or a busy machine: the whole page costs a quarter of finding its main content, and a page
-		// with too much in it is better than none.
-		options.MainOnly, options.Budget = false, text.LongestBudget
-		t, err = text.Extract(ctx, a.Body, a.contentType(), at, options)
-	}
+	t, err := contentOf(ctx, order, a, at)
 	if err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the answer could not be read as a page"
 		if errors.Is(err, text.ErrNotText) {
@@ -203,13 +196,33 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	crawled := o.job.kind == Crawl
 	if rights.NoIndex() {
 		c.withdraw(o, at, also)
-	} else if c.cfg.Store != nil && crawled && a.Status < 300 {
+	} else if c.cfg.Store != nil && crawled && a.Status < 300 && !order.textless() {
 		o.page = packPage(Page{
 			URL: at.String(), Title: t.Title, Description: t.Description, Language: t.Language, Text: t.Plain,
 			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: text.Simhash(t.Plain),
 			Also: also,
 		})
 	}
+}
+
+// contentOf reads as much of a page as its job asked for.
+func contentOf(ctx context.Context, order ScrapeOptions, a arrival, at *url.URL) (text.Content, error) {
+	if order.textless() {
+		t, err := text.Scan(a.Body, a.contentType(), at, text.Options{})
+		if errors.Is(err, text.ErrNotText) {
+			return text.Content{}, nil // an archive holds everything, and a picture leads nowhere
+		}
+		return t, err
+	}
+	options := text.Options{MainOnly: order.mainOnly(), IncludeTags: order.IncludeTags, ExcludeTags: order.ExcludeTags}
+	t, err := text.Extract(ctx, a.Body, a.contentType(), at, options)
+	if errors.Is(err, text.ErrBudget) {
+		// A book in one page, or a busy machine: the whole page costs a quarter of finding its main content, and a page
+		// with too much in it is better than none.
+		options.MainOnly, options.Budget = false, text.LongestBudget
+		t, err = text.Extract(ctx, a.Body, a.contentType(), at, options)
+	}
+	return t, err
 }
 
 // withdraw has the index forget a page that an earlier crawl may have put there.

@@ -15,19 +15,26 @@ import (
 // comes out of a page passes the address gate before it is dialled.
 func documentBase(doc *html.Node, page *url.URL) *url.URL {
 	for n := range doc.Descendants() {
-		if n.DataAtom != atom.Base || attr(n, "href") == "" {
-			continue
+		if n.DataAtom == atom.Base && attr(n, "href") != "" {
+			return baseAddress(attr(n, "href"), page)
 		}
-		address, err := link.Canonical(attr(n, "href"), page)
-		if err != nil {
-			break
-		}
-		if base, err := url.Parse(address); err == nil {
-			return base
-		}
-		break
 	}
 	return page
+}
+
+func baseAddress(href string, page *url.URL) *url.URL {
+	if href == "" {
+		return page
+	}
+	address, err := link.Canonical(href, page)
+	if err != nil {
+		return page
+	}
+	base, err := url.Parse(address)
+	if err != nil {
+		return page
+	}
+	return base
 }
 
 // collectLinks reads the addresses that a page leads to and the images it shows.

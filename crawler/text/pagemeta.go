@@ -14,74 +14,95 @@ import (
 
 const (
 	maxOG         = 64        // Open Graph properties kept
+	maxRobots     = 16        // tags that speak to robots
 	maxLinkedData = 256 << 10 // bytes of a page's schema.org facts
 	maxGraphDepth = 8         // levels of them that are searched
 )
 
-// readMeta reads what a page says about itself in its head. The first statement of a kind counts.
+// facts are what a page says about itself. The first statement of a kind counts.
+type facts struct {
+	Content
+	og     map[string]string
+	robots []string
+}
+
+func newFacts() facts { return facts{og: make(map[string]string)} }
+
+// readMeta reads a page's facts from its tree.
 func readMeta(doc *html.Node, base *url.URL) Content {
-	var t Content
-	og := make(map[string]string)
-	robots := make([]string, 0, 2)
+	f := newFacts()
 	for n := range doc.Descendants() {
 		switch n.DataAtom {
-		case atom.Html:
-			first(&t.Language, languageCode(attr(n, "lang")))
 		case atom.Title:
 			if n.Parent != nil && n.Parent.DataAtom == atom.Head { // an SVG has titles of its own
-				first(&t.Title, textOf(n))
+				first(&f.Title, textOf(n))
 			}
 		case atom.Link:
-			if t.Canonical == "" && strings.EqualFold(attr(n, "rel"), "canonical") {
-				t.Canonical, _ = link.Canonical(attr(n, "href"), base)
-			}
-		case atom.Time:
-			if hasAttr(n, "pubdate") || attr(n, "itemprop") == "datePublished" {
-				first(&t.Published, attr(n, "datetime"))
+			if f.Canonical == "" && strings.EqualFold(attr(n, "rel"), "canonical") {
+				f.Canonical, _ = link.Canonical(attr(n, "href"), base)
 			}
 		case atom.Script:
-			readLinkedData(&t, textOf(n))
-		case atom.Meta:
-			readMetaTag(&t, n, og, &robots)
+			readLinkedData(&f.Content, textOf(n))
+		default:
+			f.element(n)
 		}
 	}
-	first(&t.Title, og["title"])
-	first(&t.Description, og["description"])
-	first(&t.Language, languageCode(og["locale"]))
+	return f.content()
+}
+
+// element learns from one element whose attributes say all.
+func (f *facts) element(n *html.Node) {
+	switch n.DataAtom {
+	case atom.Html:
+		first(&f.Language, languageCode(attr(n, "lang")))
+	case atom.Time:
+		if hasAttr(n, "pubdate") || attr(n, "itemprop") == "datePublished" {
+			first(&f.Published, attr(n, "datetime"))
+		}
+	case atom.Meta:
+		f.meta(n)
+	}
+}
+
+func (f *facts) content() Content {
+	t := f.Content
+	first(&t.Title, f.og["title"])
+	first(&t.Description, f.og["description"])
+	first(&t.Language, languageCode(f.og["locale"]))
 	t.Published = publishedTime(t.Published)
-	t.Robots = Line(strings.ToLower(strings.Join(robots, ", ")), maxMetaText)
-	if len(og) > 0 {
-		t.OG = og
+	t.Robots = Line(strings.ToLower(strings.Join(f.robots, ", ")), maxMetaText)
+	if len(f.og) > 0 {
+		t.OG = f.og
 	}
 	return t
 }
 
-func readMetaTag(t *Content, n *html.Node, og map[string]string, robots *[]string) {
+func (f *facts) meta(n *html.Node) {
 	content := attr(n, "content")
-	if property, isOG := strings.CutPrefix(strings.ToLower(attr(n, "property")), "og:"); isOG && len(og) < maxOG {
+	if property, isOG := strings.CutPrefix(strings.ToLower(attr(n, "property")), "og:"); isOG && len(f.og) < maxOG {
 		property = Line(property, 64)
-		if _, have := og[property]; !have && property != "" {
-			og[property] = Line(content, maxMetaText)
+		if _, have := f.og[property]; !have && property != "" {
+			f.og[property] = Line(content, maxMetaText)
 		}
 		return
 	}
 	name := strings.ToLower(attr(n, "name") + attr(n, "property") + attr(n, "itemprop"))
 	switch name {
 	case "description":
-		first(&t.Description, content)
+		first(&f.Description, content)
 	case "author", "article:author", "dc.creator", "parsely-author":
 		if !strings.HasPrefix(content, "http") { // some put a profile's address here
-			first(&t.Author, content)
+			first(&f.Author, content)
 		}
 	case "article:published_time", "date", "dc.date", "dc.date.issued", "datepublished", "parsely-pub-date", "citation_publication_date":
-		first(&t.Published, content)
+		first(&f.Published, content)
 	case "robots":
-		if len(*robots) < 16 {
-			*robots = append(*robots, strings.TrimSpace(content))
+		if len(f.robots) < maxRobots {
+			f.robots = append(f.robots, strings.TrimSpace(content))
 		}
 	}
 	if strings.EqualFold(attr(n, "http-equiv"), "content-language") {
-		first(&t.Language, languageCode(content))
+		first(&f.Language, languageCode(content))
 	}
 }
 
