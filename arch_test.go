@@ -27,18 +27,20 @@ var imports = map[string][]string{
 	"crawler/link":      {},
 	"crawler/warc":      {},
 	// Layer 1 gives the roles their tools.
-	"accounting":      {"internal/daemon", "internal/identity", "internal/wire"},
-	"internal/tunnel": {"internal/bbr", "internal/identity", "internal/wire"},
-	"crawler/fetch":   {"internal/wire", "policy"},
-	"crawler/text":    {"crawler/link"},
-	"crawler/rights":  {"crawler/text"},
-	"relay/gateway":   {"internal/splice", "internal/wire", "policy"},
+	"accounting":        {"internal/daemon", "internal/identity", "internal/wire"},
+	"internal/tunnel":   {"internal/bbr", "internal/identity", "internal/wire"},
+	"crawler/fetch":     {"internal/wire", "policy"},
+	"crawler/text":      {"crawler/link"},
+	"crawler/rights":    {"crawler/text"},
+	"crawler/crawltest": {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
+	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
-	"crawler": {"crawler/fetch", "crawler/link", "crawler/rights", "crawler/text", "crawler/warc", "internal/wire", "policy"},
-	"edge":    {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
-	"relay":   {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
+	"crawler":     {"crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/rights", "crawler/text", "crawler/warc", "internal/wire", "policy"},
+	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
+	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
+	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
-	"internal/hub":           {"accounting", "crawler", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},
+	"internal/hub":           {"accounting", "crawler", "crawler/api", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},
 	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
 	"internal/bench/wan":     {"internal/bench/rig"},

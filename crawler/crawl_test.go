@@ -6,38 +6,38 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sward/crawler/crawltest"
 )
 
 const root = "http://site.test/"
 
 func TestCrawlDeliversEveryPageOfASiteOnce(t *testing.T) {
-	site, all := tree(120)
-	n := newNetwork(t, site)
-	p := start(t, n.config(t.TempDir()))
+	site, all := crawltest.Tree(120)
+	n := crawltest.New(t, site)
+	p := start(t, config(n, t.TempDir()))
 	status, documents := p.crawl(object{"url": root})
 	if diff := cmp.Diff(all, paths(documents)); diff != "" {
 		t.Errorf("delivered pages (-want +got):\n%s", diff)
 	}
-	if status["status"] != "completed" || status["completed"] != 120.0 || status["total"] != 120.0 {
-		t.Errorf("status: got %v %v/%v, want completed 120/120", status["status"], status["completed"], status["total"])
+	if status.State != Completed || status.Completed != 120 || status.Total != 120 {
+		t.Errorf("status: got %v %v/%v, want completed 120/120", status.State, status.Completed, status.Total)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	for _, path := range all {
-		if n.hits[path] != 1 {
-			t.Errorf("requests for %s: got %d, want 1", path, n.hits[path])
+		if n.Hits()[path] != 1 {
+			t.Errorf("requests for %s: got %d, want 1", path, n.Hits()[path])
 		}
 	}
 }
 
 func TestCrawlLimitIsExact(t *testing.T) {
-	site, all := tree(90)
+	site, all := crawltest.Tree(90)
 	for _, limit := range []int{1, 7, 33, 90, 1000} {
-		n := newNetwork(t, site)
-		p := start(t, n.config(t.TempDir()))
+		n := crawltest.New(t, site)
+		p := start(t, config(n, t.TempDir()))
 		status, documents := p.crawl(object{"url": root, "limit": limit})
 		want := min(limit, len(all))
-		if got := status["completed"]; got != float64(want) || len(documents) != want {
+		if got := status.Completed; got != want || len(documents) != want {
 			t.Errorf("limit %d: got completed %v and %d documents, want %d", limit, got, len(documents), want)
 		}
 		got := paths(documents)
@@ -48,29 +48,29 @@ func TestCrawlLimitIsExact(t *testing.T) {
 }
 
 func TestCrawlFollowsScope(t *testing.T) {
-	site := pages{
-		"/":                    page("root", "/docs", "/blog/1", "http://sub.site.test/s", "http://other.test/o"),
-		"/docs":                page("docs", "/docs/a", "/docsother", "/", "/blog/2"),
-		"/docs/a":              page("a", "/docs/a?x=1", "/docs/a?x=2", "/docs/index.html", "/docs/b"),
-		"/docs/a?x=1":          page("a1"),
-		"/docs/a?x=2":          page("a2"),
-		"/docs/index.html":     page("docs index", "/docs/b"),
-		"/docs/b":              page("b"),
-		"/docsother":           page("not under docs"),
-		"/blog/1":              page("blog 1", "/blog/2"),
-		"/blog/2":              page("blog 2", "/blog/archive/3"),
-		"/blog/archive/3":      page("blog 3"),
-		"/s":                   page("subdomain"),
-		"/o":                   page("external"),
-		"/trap/":               page("trap", "/trap/x/"),
-		"/trap/x/":             page("trap", "/trap/x/x/"),
-		"/trap/x/x/":           page("trap", "/trap/x/x/x/"),
-		"/trap/x/x/x/":         page("trap", "/trap/x/x/x/x/"),
-		"/trap/x/x/x/x/":       page("trap"),
-		"/similar":             page("similar", "/similar/", "http://www.site.test/similar", "/similar?PHPSESSID=1", "/similar/index.html"),
-		"/similar/":            page("similar too"),
-		"/similar?PHPSESSID=1": page("similar too"),
-		"/similar/index.html":  page("similar too"),
+	site := crawltest.Site{
+		"/":                    crawltest.Page("root", "/docs", "/blog/1", "http://sub.site.test/s", "http://other.test/o"),
+		"/docs":                crawltest.Page("docs", "/docs/a", "/docsother", "/", "/blog/2"),
+		"/docs/a":              crawltest.Page("a", "/docs/a?x=1", "/docs/a?x=2", "/docs/index.html", "/docs/b"),
+		"/docs/a?x=1":          crawltest.Page("a1"),
+		"/docs/a?x=2":          crawltest.Page("a2"),
+		"/docs/index.html":     crawltest.Page("docs index", "/docs/b"),
+		"/docs/b":              crawltest.Page("b"),
+		"/docsother":           crawltest.Page("not under docs"),
+		"/blog/1":              crawltest.Page("blog 1", "/blog/2"),
+		"/blog/2":              crawltest.Page("blog 2", "/blog/archive/3"),
+		"/blog/archive/3":      crawltest.Page("blog 3"),
+		"/s":                   crawltest.Page("subdomain"),
+		"/o":                   crawltest.Page("external"),
+		"/trap/":               crawltest.Page("trap", "/trap/x/"),
+		"/trap/x/":             crawltest.Page("trap", "/trap/x/x/"),
+		"/trap/x/x/":           crawltest.Page("trap", "/trap/x/x/x/"),
+		"/trap/x/x/x/":         crawltest.Page("trap", "/trap/x/x/x/x/"),
+		"/trap/x/x/x/x/":       crawltest.Page("trap"),
+		"/similar":             crawltest.Page("similar", "/similar/", "http://www.site.test/similar", "/similar?PHPSESSID=1", "/similar/index.html"),
+		"/similar/":            crawltest.Page("similar too"),
+		"/similar?PHPSESSID=1": crawltest.Page("similar too"),
+		"/similar/index.html":  crawltest.Page("similar too"),
 	}
 	tests := []struct {
 		name  string
@@ -95,8 +95,8 @@ func TestCrawlFollowsScope(t *testing.T) {
 			[]string{"/similar", "/similar", "/similar/", "/similar/", "/similar/index.html", "/similar/index.html"}}, // with and without www.
 		{"trap", object{"url": root + "trap/"}, []string{"/trap/", "/trap/x/", "/trap/x/x/", "/trap/x/x/x/"}},
 	}
-	n := newNetwork(t, site)
-	p := start(t, n.config(t.TempDir()))
+	n := crawltest.New(t, site)
+	p := start(t, config(n, t.TempDir()))
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, documents := p.crawl(test.order)
@@ -108,13 +108,13 @@ func TestCrawlFollowsScope(t *testing.T) {
 }
 
 func TestCrawlReadsSitemaps(t *testing.T) {
-	site := pages{
-		"/":            page("root", "/linked"),
-		"/linked":      page("linked", "/deep"),
-		"/deep":        page("deep"),
-		"/listed":      page("listed", "/from-listed"),
-		"/from-listed": page("from listed"),
-		"/elsewhere":   page("in the sitemap that robots.txt names"),
+	site := crawltest.Site{
+		"/":            crawltest.Page("root", "/linked"),
+		"/linked":      crawltest.Page("linked", "/deep"),
+		"/deep":        crawltest.Page("deep"),
+		"/listed":      crawltest.Page("listed", "/from-listed"),
+		"/from-listed": crawltest.Page("from listed"),
+		"/elsewhere":   crawltest.Page("in the sitemap that robots.txt names"),
 		"/robots.txt":  "User-agent: *\nDisallow: /secret\nSitemap: http://site.test/other-map\n",
 		"/sitemap.xml": `<?xml version="1.0"?><sitemapindex><sitemap><loc>http://site.test/nested.xml</loc></sitemap></sitemapindex>`,
 		"/nested.xml":  `<urlset><url><loc>http://site.test/listed</loc></url><url><loc>http://other.test/no</loc></url></urlset>`,
@@ -125,16 +125,16 @@ func TestCrawlReadsSitemaps(t *testing.T) {
 		"include": {"/", "/deep", "/elsewhere", "/from-listed", "/linked", "/listed"},
 		"only":    {"/", "/elsewhere", "/listed"},
 	}
-	n := newNetwork(t, site)
-	p := start(t, n.config(t.TempDir()))
+	n := crawltest.New(t, site)
+	p := start(t, config(n, t.TempDir()))
 	for mode, want := range tests {
 		t.Run(mode, func(t *testing.T) {
 			status, documents := p.crawl(object{"url": root, "sitemap": mode})
 			if diff := cmp.Diff(want, paths(documents)); diff != "" {
 				t.Errorf("pages (-want +got):\n%s", diff)
 			}
-			if status["completed"] != float64(len(want)) {
-				t.Errorf("completed: got %v, want %d: sitemaps are not pages", status["completed"], len(want))
+			if status.Completed != len(want) {
+				t.Errorf("completed: got %v, want %d: sitemaps are not pages", status.Completed, len(want))
 			}
 		})
 	}
@@ -142,35 +142,34 @@ func TestCrawlReadsSitemaps(t *testing.T) {
 
 func TestCrawlDeliversRedirectTargetOnce(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.Handle("/", pages{"/": page("root", "/old1", "/old2", "/new", "/away"), "/new": page("new")})
+	mux.Handle("/", crawltest.Site{"/": crawltest.Page("root", "/old1", "/old2", "/new", "/away"), "/new": crawltest.Page("new")})
 	for _, old := range []string{"/old1", "/old2"} {
 		mux.Handle(old, http.RedirectHandler("/new", http.StatusMovedPermanently))
 	}
 	mux.Handle("/away", http.RedirectHandler("http://other.test/", http.StatusFound))
-	n := newNetwork(t, mux)
-	p := start(t, n.config(t.TempDir()))
-	id := p.begin(object{"url": root, "sitemap": "skip"})
-	_, documents := p.result(id)
+	n := crawltest.New(t, mux)
+	p := start(t, config(n, t.TempDir()))
+	job := p.begin(Crawl, object{"url": root, "sitemap": "skip"})
+	_, documents := p.result(job)
 	if diff := cmp.Diff([]string{"/", "/new"}, paths(documents)); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
 	}
-	_, got := p.call("GET", "/v2/crawl/"+id+"/errors", nil)
-	list := got["errors"].([]any)
-	if len(list) != 1 || list[0].(object)["code"] != codeScope {
+	list := p.failed(job)
+	if len(list) != 1 || list[0].Code != codeScope {
 		t.Errorf("errors: got %v, want one %s", list, codeScope)
 	}
 }
 
 func TestCrawlFollowsStartPageToItsHost(t *testing.T) {
-	site := pages{"/": page("root", "/a"), "/a": page("a")}
-	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	site := crawltest.Site{"/": crawltest.Page("root", "/a"), "/a": crawltest.Page("a")}
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host == "old.test" {
 			http.Redirect(w, r, "http://new.test"+r.URL.Path, http.StatusMovedPermanently)
 			return
 		}
 		site.ServeHTTP(w, r)
 	}))
-	p := start(t, n.config(t.TempDir()))
+	p := start(t, config(n, t.TempDir()))
 	_, documents := p.crawl(object{"url": "http://old.test/"})
 	if diff := cmp.Diff([]string{"/", "/a"}, paths(documents)); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
@@ -179,8 +178,8 @@ func TestCrawlFollowsStartPageToItsHost(t *testing.T) {
 
 func TestCrawlReportsWhatItDoesNotDeliver(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.Handle("/", pages{
-		"/":           page("root", "/gone", "/secret/x", "/data", "/down"),
+	mux.Handle("/", crawltest.Site{
+		"/":           crawltest.Page("root", "/gone", "/secret/x", "/data", "/down"),
 		"/robots.txt": "User-agent: *\nDisallow: /secret/\n",
 	})
 	mux.HandleFunc("/data", func(w http.ResponseWriter, _ *http.Request) {
@@ -188,17 +187,16 @@ func TestCrawlReportsWhatItDoesNotDeliver(t *testing.T) {
 		w.Write([]byte("%PDF-1.7 \x00\x01"))
 	})
 	mux.HandleFunc("/down", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusInternalServerError) })
-	n := newNetwork(t, mux)
-	p := start(t, n.config(t.TempDir()))
-	id := p.begin(object{"url": root})
-	status, documents := p.result(id)
-	if status["completed"] != 1.0 || len(documents) != 1 || status["status"] != "completed" || status["creditsUsed"] != 1.0 {
+	n := crawltest.New(t, mux)
+	p := start(t, config(n, t.TempDir()))
+	job := p.begin(Crawl, object{"url": root})
+	status, documents := p.result(job)
+	if status.Completed != 1 || len(documents) != 1 || status.State != Completed {
 		t.Errorf("got %v with %d documents, want completed with 1", status, len(documents))
 	}
-	_, got := p.call("GET", "/v2/crawl/"+id+"/errors", nil)
 	codes := map[string]string{}
-	for _, e := range got["errors"].([]any) {
-		codes[e.(object)["url"].(string)] = e.(object)["code"].(string) + " " + e.(object)["owner"].(string)
+	for _, e := range p.failed(job) {
+		codes[e.URL] = e.Code + " " + e.Owner
 	}
 	want := map[string]string{
 		root + "gone": "http_404 target", root + "secret/x": "robots_denied policy", root + "data": codeUnsupported + " target",
@@ -207,15 +205,10 @@ func TestCrawlReportsWhatItDoesNotDeliver(t *testing.T) {
 	if diff := cmp.Diff(want, codes); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]any{root + "secret/x"}, got["robotsBlocked"]); diff != "" {
-		t.Errorf("robotsBlocked (-want +got):\n%s", diff)
+	if n.Hits()["/down"] != maxAttempts {
+		t.Errorf("requests for a failing page: got %d, want %d", n.Hits()["/down"], maxAttempts)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.hits["/down"] != maxAttempts {
-		t.Errorf("requests for a failing page: got %d, want %d", n.hits["/down"], maxAttempts)
-	}
-	if n.hits["/secret/x"] != 0 {
-		t.Errorf("requests for a page that robots.txt forbids: got %d, want 0", n.hits["/secret/x"])
+	if n.Hits()["/secret/x"] != 0 {
+		t.Errorf("requests for a page that robots.txt forbids: got %d, want 0", n.Hits()["/secret/x"])
 	}
 }

@@ -8,10 +8,10 @@
 // attestation, and a sample is fetched again by a second road where TLS ends here (audit.go). It is
 // then read (page.go), archived (warc.go), and settled (settle.go): document, state
 // of the address, new links and counters in one transaction. What was settled waits in the outbox
-// until the index has it (outbox.go). Partners see all of this as the Firecrawl v2 API (api.go).
+// until the index has it (outbox.go). Doors ask for all of this in Go (service.go, results.go); the one that speaks
+// Firecrawl's HTTP is the package api below this one.
 //
-// The package dials nothing itself: roads to edges, the verification of their signatures and the
-// accounts enter through Config.
+// The package dials nothing itself: roads to edges and the verification of their signatures enter through Config.
 package crawler
 
 import (
@@ -53,7 +53,7 @@ type Page struct {
 	Withdrawn bool     // by its site, which asks that it be not found (noindex) or has it no more: only addresses are set
 }
 
-// Config is the outside world. Dir, OpenCrawl, OpenTunnel, Verify and Authorise are required.
+// Config is the outside world. Dir, OpenCrawl, OpenTunnel and Verify are required.
 type Config struct {
 	Dir   string           // database, archive
 	Clock func() time.Time // nil: time.Now
@@ -66,8 +66,6 @@ type Config struct {
 	OpenTunnel func(ctx context.Context, a Account, hostport string, avoid []string) (conn net.Conn, edge string, err error)
 	// Verify checks an edge's signature over an attestation.
 	Verify func(edge string, attest, sig []byte) bool
-	// Authorise finds the account of a key. Errors carry wire codes.
-	Authorise func(ctx context.Context, key string) (Account, error)
 	// Suspect reports an edge that was caught with a page it did not fetch. Nil: nobody listens.
 	Suspect func(ctx context.Context, edge, reason string)
 	// Release tells that an account has no running job left: unused grants may be returned. It returns
@@ -136,8 +134,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Crawler is both a store (Open, Close) and, while it is open, a worker (Run) and the crawl API
-// (Handler).
+// Crawler is both a store (Open, Close) and, while it is open, a worker (Run).
 type Crawler struct {
 	cfg      Config
 	store    *store
@@ -155,8 +152,8 @@ type Crawler struct {
 // Open opens or creates the store in cfg.Dir. Addresses that were being fetched when the last
 // process died are simply due again: a lease is memory, a result is disk.
 func Open(cfg Config) (*Crawler, error) {
-	if cfg.Dir == "" || cfg.OpenCrawl == nil || cfg.OpenTunnel == nil || cfg.Verify == nil || cfg.Authorise == nil {
-		return nil, errors.New("open crawler: Dir, OpenCrawl, OpenTunnel, Verify and Authorise are required")
+	if cfg.Dir == "" || cfg.OpenCrawl == nil || cfg.OpenTunnel == nil || cfg.Verify == nil {
+		return nil, errors.New("open crawler: Dir, OpenCrawl, OpenTunnel and Verify are required")
 	}
 	cfg = cfg.withDefaults()
 	s, err := openStore(cfg.Dir)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sward/crawler/crawltest"
 	"sward/internal/wire"
 )
 
@@ -52,29 +53,29 @@ func (c *muteConn) Close() error {
 func (c *muteConn) SetWriteDeadline(time.Time) error { return nil }
 
 func TestCrawlMissesNothingWithHostileEdges(t *testing.T) {
-	site, all := tree(60)
-	honest := func() *testEdge { return &testEdge{} }
+	site, all := crawltest.Tree(60)
+	honest := func() *crawltest.Edge { return &crawltest.Edge{} }
 	tests := map[string]struct {
-		edge    *testEdge
+		edge    *crawltest.Edge
 		suspect bool
 	}{
-		"dies in mid-batch":         {edge: &testEdge{wrap: func(c net.Conn) net.Conn { x := &cutConn{Conn: c}; x.left.Store(3000); return x }}},
-		"says nothing":              {edge: &testEdge{wrap: func(c net.Conn) net.Conn { return &muteConn{Conn: c, closed: make(chan struct{})} }}},
-		"signs with a foreign key":  {edge: &testEdge{forge: true}, suspect: true},
-		"changes pages":             {edge: &testEdge{lies: true}, suspect: true},
-		"its owner allows nothing":  {edge: &testEdge{allow: denyAll}},
-		"its DNS knows nothing":     {edge: &testEdge{}, suspect: false},
-		"speaks something else":     {edge: &testEdge{wrap: func(c net.Conn) net.Conn { return &babbler{c} }}, suspect: true},
-		"closes without a sentence": {edge: &testEdge{wrap: func(c net.Conn) net.Conn { x := &cutConn{Conn: c}; return x }}},
+		"dies in mid-batch":         {edge: &crawltest.Edge{Wrap: func(c net.Conn) net.Conn { x := &cutConn{Conn: c}; x.left.Store(3000); return x }}},
+		"says nothing":              {edge: &crawltest.Edge{Wrap: func(c net.Conn) net.Conn { return &muteConn{Conn: c, closed: make(chan struct{})} }}},
+		"signs with a foreign key":  {edge: &crawltest.Edge{Forge: true}, suspect: true},
+		"changes pages":             {edge: &crawltest.Edge{Lies: true}, suspect: true},
+		"its owner allows nothing":  {edge: &crawltest.Edge{Allow: denyAll}},
+		"its DNS knows nothing":     {edge: &crawltest.Edge{}, suspect: false},
+		"speaks something else":     {edge: &crawltest.Edge{Wrap: func(c net.Conn) net.Conn { return &babbler{c} }}, suspect: true},
+		"closes without a sentence": {edge: &crawltest.Edge{Wrap: func(c net.Conn) net.Conn { x := &cutConn{Conn: c}; return x }}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newNetwork(t, site, test.edge, honest(), honest())
+			n := crawltest.New(t, site, test.edge, honest(), honest())
 			if name == "its DNS knows nothing" {
-				test.edge.dial = func() (net.Conn, error) { return nil, &net.DNSError{Err: "no such host", IsNotFound: true} }
+				test.edge.Dial = func() (net.Conn, error) { return nil, &net.DNSError{Err: "no such host", IsNotFound: true} }
 			}
-			cfg := n.config(t.TempDir())
+			cfg := config(n, t.TempDir())
 			cfg.AuditRate = 1
 			if name == "says nothing" {
 				cfg.PageTimeout = 200 * time.Millisecond
@@ -82,7 +83,7 @@ func TestCrawlMissesNothingWithHostileEdges(t *testing.T) {
 			p := start(t, cfg)
 			status, documents := p.crawl(object{"url": root})
 			if diff := cmp.Diff(all, paths(documents)); diff != "" {
-				t.Errorf("pages of a crawl that is %v (-want +got):\n%s", status["status"], diff)
+				t.Errorf("pages of a crawl that is %v (-want +got):\n%s", status.State, diff)
 			}
 			for _, d := range documents {
 				if text := d["markdown"].(string); !strings.Contains(text, "honest") {
@@ -93,11 +94,11 @@ func TestCrawlMissesNothingWithHostileEdges(t *testing.T) {
 					t.Errorf("a page that the audit refused was delivered: %v", how)
 				}
 			}
-			if _, got := n.suspected()["edge-0"]; got != test.suspect {
-				t.Errorf("suspected: got %v, want the hostile edge there: %v", n.suspected(), test.suspect)
+			if _, got := n.Suspected()["edge-0"]; got != test.suspect {
+				t.Errorf("suspected: got %v, want the hostile edge there: %v", n.Suspected(), test.suspect)
 			}
-			if _, got := n.suspected()["edge-1"]; got {
-				t.Errorf("suspected: got %v, want no honest edge", n.suspected())
+			if _, got := n.Suspected()["edge-1"]; got {
+				t.Errorf("suspected: got %v, want no honest edge", n.Suspected())
 			}
 		})
 	}
@@ -108,28 +109,28 @@ func TestChangeableSiteAccusesNoEdge(t *testing.T) {
 	words := strings.Fields("anvil birch cobalt dune ember fjord garnet harbour indigo juniper kelp lagoon marble nettle opal prairie")
 	var read, asked atomic.Int64
 	mux := http.NewServeMux()
-	mux.Handle("/", pages{"/": page("root", "/moody", "/once")})
+	mux.Handle("/", crawltest.Site{"/": crawltest.Page("root", "/moody", "/once")})
 	mux.HandleFunc("/moody", func(w http.ResponseWriter, r *http.Request) {
 		n := int(read.Add(1))
 		text := strings.Repeat(words[n%len(words)]+" "+words[n*7%len(words)]+" "+words[n*5%len(words)]+" ", 20)
-		pages{"/moody": page(words[n%len(words)]) + text}.ServeHTTP(w, r)
+		crawltest.Site{"/moody": crawltest.Page(words[n%len(words)]) + text}.ServeHTTP(w, r)
 	})
 	mux.HandleFunc("/once", func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1) > 1 {
 			http.Error(w, "you are a robot", http.StatusForbidden)
 			return
 		}
-		pages{"/once": page("once")}.ServeHTTP(w, r)
+		crawltest.Site{"/once": crawltest.Page("once")}.ServeHTTP(w, r)
 	})
-	n := newNetwork(t, mux, &testEdge{}, &testEdge{}, &testEdge{})
-	cfg := n.config(t.TempDir())
+	n := crawltest.New(t, mux, &crawltest.Edge{}, &crawltest.Edge{}, &crawltest.Edge{})
+	cfg := config(n, t.TempDir())
 	cfg.AuditRate = 1
 	p := start(t, cfg)
 	_, documents := p.crawl(object{"url": root, "sitemap": "skip"})
 	if diff := cmp.Diff([]string{"/", "/moody", "/once"}, paths(documents)); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
 	}
-	if got := n.suspected(); len(got) != 0 {
+	if got := n.Suspected(); len(got) != 0 {
 		t.Errorf("suspected: got %v, want nobody", got)
 	}
 }
@@ -145,28 +146,28 @@ func (c *babbler) Write(p []byte) (int, error) {
 }
 
 func TestJobWaitsForEdgesWithoutCountingAttempts(t *testing.T) {
-	site, all := tree(40)
-	n := newNetwork(t, site)
-	n.setAway(wire.NoEdge)
-	p := start(t, n.config(t.TempDir()))
-	id := p.begin(object{"url": root})
+	site, all := crawltest.Tree(40)
+	n := crawltest.New(t, site)
+	n.SetAway(wire.NoEdge)
+	p := start(t, config(n, t.TempDir()))
+	job := p.begin(Crawl, object{"url": root})
 	for range 3 * maxAttempts { // passes in which no road is to be had
-		waitFor(t, "another look for an edge", func() bool { return stalled(t, p.c, id) })
+		waitFor(t, "another look for an edge", func() bool { return stalled(t, p.c, job) })
 	}
-	n.setAway(wire.OK)
-	_, documents := p.result(id)
+	n.SetAway(wire.OK)
+	_, documents := p.result(job)
 	if diff := cmp.Diff(all, paths(documents)); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
 	}
 }
 
-func stalled(t *testing.T, c *Crawler, id string) bool {
+func stalled(t *testing.T, c *Crawler, j Job) bool {
 	t.Helper()
-	j, err := c.jobs.byName(t.Context(), Account{ID: "id-alice"}, id)
+	now, err := c.Job(t.Context(), alice, j.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return !j.stalled.IsZero()
+	return !now.Stalled.IsZero()
 }
 
 // waitFor polls a fact that another goroutine brings about.
@@ -180,24 +181,22 @@ func waitFor(t *testing.T, what string, fact func() bool) {
 }
 
 func TestJobFailsWhenNoEdgeComes(t *testing.T) {
-	n := newNetwork(t, pages{})
-	n.setAway(wire.HubAway)
-	cfg := n.config(t.TempDir())
+	n := crawltest.New(t, crawltest.Site{})
+	n.SetAway(wire.HubAway)
+	cfg := config(n, t.TempDir())
 	cfg.MaxStall = time.Millisecond
 	var released sync.Map
 	cfg.Release = func(_ context.Context, a Account) { released.Store(a.ID, true) }
 	p := start(t, cfg)
-	id := p.begin(object{"url": root})
-	waitFor(t, "the first look for an edge", func() bool { return stalled(t, p.c, id) })
+	job := p.begin(Crawl, object{"url": root})
+	waitFor(t, "the first look for an edge", func() bool { return stalled(t, p.c, job) })
 	waitFor(t, "the end of the job", func() bool {
 		if err := p.c.tidyOnce(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, got := p.call("GET", "/v2/crawl/"+id, nil)
-		return got["status"] == "failed"
+		return p.status(job).State == Failed
 	})
-	_, got := p.call("GET", "/v2/crawl/"+id, nil)
-	if reason, _ := got["error"].(string); !strings.HasPrefix(reason, "no_edge") {
+	if reason := p.status(job).Explain(); !strings.HasPrefix(reason, "no_edge") {
 		t.Errorf("error: got %q, want it to start with no_edge", reason)
 	}
 	if _, ok := released.Load("id-alice"); !ok {
@@ -206,26 +205,26 @@ func TestJobFailsWhenNoEdgeComes(t *testing.T) {
 }
 
 func TestJobFailsWhenBalanceIsExhausted(t *testing.T) {
-	n := newNetwork(t, pages{})
-	n.setAway(wire.BalanceExhausted)
-	p := start(t, n.config(t.TempDir()))
+	n := crawltest.New(t, crawltest.Site{})
+	n.SetAway(wire.BalanceExhausted)
+	p := start(t, config(n, t.TempDir()))
 	status, _ := p.crawl(object{"url": root})
-	if reason, _ := status["error"].(string); status["status"] != "failed" || !strings.HasPrefix(reason, "balance_exhausted") {
-		t.Errorf("got %v %q, want failed, balance_exhausted", status["status"], reason)
+	if reason := status.Explain(); status.State != Failed || !strings.HasPrefix(reason, "balance_exhausted") {
+		t.Errorf("got %v %q, want failed, balance_exhausted", status.State, reason)
 	}
 }
 
 func TestCrawlOfDeadSiteEnds(t *testing.T) {
-	n := newNetwork(t, pages{})
-	for _, e := range n.edges {
-		e.dial = func() (net.Conn, error) {
+	n := crawltest.New(t, crawltest.Site{})
+	for _, e := range n.Edges {
+		e.Dial = func() (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 		}
 	}
-	p := start(t, n.config(t.TempDir()))
+	p := start(t, config(n, t.TempDir()))
 	status, documents := p.crawl(object{"url": root})
-	if status["status"] != "failed" || len(documents) != 0 {
-		t.Errorf("got %v with %d documents, want failed with none", status["status"], len(documents))
+	if status.State != Failed || len(documents) != 0 {
+		t.Errorf("got %v with %d documents, want failed with none", status.State, len(documents))
 	}
 }
 
@@ -235,58 +234,55 @@ func TestHostIsGivenUpWithAllItsPages(t *testing.T) {
 		links = append(links, "/"+strings.Repeat("x", i+1))
 	}
 	var down atomic.Bool
-	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" { // the last page that anybody gets
 			down.Store(true)
 			w.Header().Set("Connection", "close")
 		}
-		pages{"/": page("root", links...)}.ServeHTTP(w, r)
+		crawltest.Site{"/": crawltest.Page("root", links...)}.ServeHTTP(w, r)
 	}))
-	for _, e := range n.edges {
-		dial := e.dial
-		e.dial = func() (net.Conn, error) {
+	for _, e := range n.Edges {
+		dial := e.Dial
+		e.Dial = func() (net.Conn, error) {
 			if down.Load() {
 				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 			}
 			return dial()
 		}
 	}
-	cfg := n.config(t.TempDir())
+	cfg := config(n, t.TempDir())
 	cfg.BatchSize = 2
 	p := start(t, cfg)
-	id := p.begin(object{"url": root, "sitemap": "skip"})
-	status, documents := p.result(id)
-	_, got := p.call("GET", "/v2/crawl/"+id+"/errors", nil)
-	if failed := len(got["errors"].([]any)); len(documents) != 1 || failed != 100 || status["status"] != "completed" {
-		t.Errorf("got %v with %d documents and %d errors, want completed with 1 and 100", status["status"], len(documents), failed)
+	job := p.begin(Crawl, object{"url": root, "sitemap": "skip"})
+	status, documents := p.result(job)
+	if failed := len(p.failed(job)); len(documents) != 1 || failed != 100 || status.State != Completed {
+		t.Errorf("got %v with %d documents and %d errors, want completed with 1 and 100", status.State, len(documents), failed)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.opens > 2*maxHostFailures {
-		t.Errorf("streams opened for a dead host: got %d, want at most %d", n.opens, 2*maxHostFailures)
+	if n.Opens() > 2*maxHostFailures {
+		t.Errorf("streams opened for a dead host: got %d, want at most %d", n.Opens(), 2*maxHostFailures)
 	}
 }
 
 func TestHostIsFetchedByOneEdgeAtATime(t *testing.T) {
-	site, _ := tree(40)
+	site, _ := crawltest.Tree(40)
 	var now, most atomic.Int32
-	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if in := now.Add(1); in > most.Load() {
 			most.Store(in)
 		}
 		time.Sleep(time.Millisecond) // long enough for an impolite second request to meet this one
 		site.ServeHTTP(w, r)
 		now.Add(-1)
-	}), &testEdge{}, &testEdge{}, &testEdge{}, &testEdge{})
-	cfg := n.config(t.TempDir())
+	}), &crawltest.Edge{}, &crawltest.Edge{}, &crawltest.Edge{}, &crawltest.Edge{})
+	cfg := config(n, t.TempDir())
 	cfg.BatchSize, cfg.AuditRate = 3, 0.5
 	p := start(t, cfg)
-	ids := []string{}
+	jobs := []Job{}
 	for range 4 {
-		ids = append(ids, p.begin(object{"url": root}))
+		jobs = append(jobs, p.begin(Crawl, object{"url": root}))
 	}
-	for _, id := range ids {
-		if _, documents := p.result(id); len(documents) != 40 {
+	for _, job := range jobs {
+		if _, documents := p.result(job); len(documents) != 40 {
 			t.Errorf("documents: got %d, want 40", len(documents))
 		}
 	}
@@ -298,7 +294,7 @@ func TestHostIsFetchedByOneEdgeAtATime(t *testing.T) {
 func TestBusyHostIsLeftAlone(t *testing.T) {
 	var asked atomic.Int32
 	var first, second atomic.Int64
-	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {
 			http.NotFound(w, r)
 			return
@@ -310,9 +306,9 @@ func TestBusyHostIsLeftAlone(t *testing.T) {
 			return
 		}
 		second.Store(time.Now().UnixNano())
-		pages{"/": page("root")}.ServeHTTP(w, r)
+		crawltest.Site{"/": crawltest.Page("root")}.ServeHTTP(w, r)
 	}))
-	p := start(t, n.config(t.TempDir()))
+	p := start(t, config(n, t.TempDir()))
 	_, documents := p.crawl(object{"url": root, "sitemap": "skip"})
 	if len(documents) != 1 || asked.Load() != 2 {
 		t.Errorf("got %d documents after %d requests, want 1 after 2", len(documents), asked.Load())
@@ -323,8 +319,8 @@ func TestBusyHostIsLeftAlone(t *testing.T) {
 }
 
 func TestHostsCrawlDelayIsKeptForTheNextLease(t *testing.T) {
-	n := newNetwork(t, pages{"/": page("root"), "/robots.txt": "User-agent: *\nCrawl-delay: 1\n"})
-	cfg := n.config(t.TempDir())
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root"), "/robots.txt": "User-agent: *\nCrawl-delay: 1\n"})
+	cfg := config(n, t.TempDir())
 	p := start(t, cfg)
 	before := time.Now().UnixMilli()
 	p.crawl(object{"url": root, "sitemap": "skip"})
@@ -342,9 +338,9 @@ func TestHostsCrawlDelayIsKeptForTheNextLease(t *testing.T) {
 }
 
 func TestTunnelExecutionFetchesEverythingHere(t *testing.T) {
-	site, all := tree(20)
-	n := newNetwork(t, site)
-	p := start(t, n.config(t.TempDir()))
+	site, all := crawltest.Tree(20)
+	n := crawltest.New(t, site)
+	p := start(t, config(n, t.TempDir()))
 	_, documents := p.crawl(object{"url": root, "execution": "tunnel"})
 	if diff := cmp.Diff(all, paths(documents)); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
@@ -355,8 +351,8 @@ func TestTunnelExecutionFetchesEverythingHere(t *testing.T) {
 			t.Errorf("provenance: got %v, want a tunnel through an edge that attests nothing", how)
 		}
 	}
-	if n.opens != 0 {
-		t.Errorf("crawl streams: got %d, want 0", n.opens)
+	if n.Opens() != 0 {
+		t.Errorf("crawl streams: got %d, want 0", n.Opens())
 	}
 }
 

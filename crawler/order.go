@@ -2,11 +2,16 @@ package crawler
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
-	"sward/crawler/text"
+	"strings"
 	"time"
+
+	"sward/crawler/link"
+	"sward/crawler/text"
 )
 
 // Bounds on what a partner may ask of one job.
@@ -108,7 +113,8 @@ func (o ScrapeOptions) textless() bool {
 
 func (o ScrapeOptions) mainOnly() bool { return o.OnlyMainContent == nil || *o.OnlyMainContent }
 
-func (o ScrapeOptions) timeout() time.Duration {
+// Patience is how long somebody waits for a scrape.
+func (o ScrapeOptions) Patience() time.Duration {
 	if o.Timeout == 0 {
 		return defaultTimeout * time.Millisecond
 	}
@@ -177,6 +183,28 @@ func (o Order) check() error {
 		return err
 	}
 	return o.Scrape.check()
+}
+
+// startAddress checks and canonicalises the address a job starts from.
+func startAddress(raw string) (string, error) {
+	if raw == "" {
+		return "", errors.New("url is required")
+	}
+	if !strings.Contains(raw, "://") {
+		raw = "https://" + raw // as people write it, and as Firecrawl accepts it
+	}
+	start, err := link.Canonical(raw, nil)
+	if err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	u, err := url.Parse(start)
+	if err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	if err := reachable(u); err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	return start, nil
 }
 
 // patterns compiles regular expressions (RE2, so that none can run away) of the named field.

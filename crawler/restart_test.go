@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sward/crawler/crawltest"
 )
 
 // With these set, the test binary is a crawler that gets killed.
@@ -38,12 +39,8 @@ const indexed = "indexed.log" // what the victims' index was given, one URL a li
 
 // victim crawls until it is killed. The first one also takes the order.
 func victim(dir, site string) error {
-	n := &network{suspect: map[string]string{}, hits: map[string]int{}, stored: map[string]int{}, edges: []*testEdge{{name: "edge-0"}, {name: "edge-1"}}}
-	for i, e := range n.edges {
-		e.key = seededKey(i)
-		e.dial = func() (net.Conn, error) { return net.Dial("tcp", site) }
-	}
-	cfg := n.config(dir)
+	n := crawltest.Before(site, &crawltest.Edge{}, &crawltest.Edge{})
+	cfg := config(n, dir)
 	cfg.Store = appendIndexed(dir)
 	c, err := Open(cfg)
 	if err != nil {
@@ -81,30 +78,22 @@ func TestCrawlSurvivesBeingKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes")
 	}
-	site, all := tree(150)
-	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	site, all := crawltest.Tree(150)
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(2 * time.Millisecond) // so that a kill meets a crawl in its middle
 		site.ServeHTTP(w, r)
 	}))
-	requests := func() (sum int) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		for _, hits := range n.hits {
-			sum += hits
-		}
-		return sum
-	}
 	dir := t.TempDir()
 	for _, until := range []int{10, 30, 60, 90, 120} {
 		child := exec.Command(os.Args[0], "-test.run=^$")
-		child.Env = append(os.Environ(), victimDir+"="+dir, victimSite+"="+n.site.Listener.Addr().String())
+		child.Env = append(os.Environ(), victimDir+"="+dir, victimSite+"="+n.Site.Listener.Addr().String())
 		var said strings.Builder
 		child.Stderr = &said
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		before := requests()
-		waitFor(t, "the crawl's progress", func() bool { return requests() >= max(until, before+5) })
+		before := n.Requests()
+		waitFor(t, "the crawl's progress", func() bool { return n.Requests() >= max(until, before+5) })
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -112,20 +101,19 @@ func TestCrawlSurvivesBeingKilled(t *testing.T) {
 			t.Fatalf("the victim ended on its own: %v, %s", err, said.String())
 		}
 	}
-	cfg := n.config(dir)
+	cfg := config(n, dir)
 	cfg.Store = appendIndexed(dir)
 	p := start(t, cfg)
-	_, got := p.call("GET", "/v2/crawl/active", nil)
-	if len(got["crawls"].([]any)) != 1 {
-		t.Fatalf("crawls after five kills: got %v, want one that goes on", got)
+	running, err := p.c.Jobs(t.Context(), alice, true, 10)
+	if err != nil || len(running) != 1 {
+		t.Fatalf("crawls after five kills: got %v, %v, want one that goes on", running, err)
 	}
-	id := got["crawls"].([]any)[0].(object)["id"].(string)
-	status, documents := p.result(id)
+	status, documents := p.result(running[0])
 	if diff := cmp.Diff(all, paths(documents)); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
 	}
-	if status["completed"] != float64(len(all)) {
-		t.Errorf("completed: got %v, want %d", status["completed"], len(all))
+	if status.Completed != len(all) {
+		t.Errorf("completed: got %v, want %d", status.Completed, len(all))
 	}
 	waitFor(t, "an empty outbox", func() bool {
 		waiting, err := p.c.outboxLen(t.Context())
@@ -156,8 +144,8 @@ func notIndexed(t *testing.T, dir string, all []string) map[string]bool {
 }
 
 func TestOutboxKeepsPagesUntilTheIndexTakesThem(t *testing.T) {
-	n := newNetwork(t, pages{"/": page("root")})
-	cfg := n.config(t.TempDir())
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	cfg := config(n, t.TempDir())
 	cfg.Store = func(context.Context, ...Page) error { return os.ErrDeadlineExceeded }
 	c, err := Open(cfg)
 	if err != nil {

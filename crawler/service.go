@@ -2,7 +2,6 @@ package crawler
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -68,7 +67,8 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 	o.URL = start
 	age := c.cfg.MaxJobAge
 	if k == Scrape {
-		age = o.Scrape.timeout() + tidyEvery
+		one := 1
+		o.Limit, o.Sitemap, age = &one, "skip", o.Scrape.Patience()+tidyEvery
 	}
 	j, err := c.jobs.create(a, k, o, start, c.cfg.Clock(), age)
 	if err != nil {
@@ -134,31 +134,10 @@ func (c *Crawler) Wait(ctx context.Context, j Job) (Job, error) {
 	}
 }
 
-// Documents returns up to n of a job's documents as JSON, from the skip-th on, and fewer where they would be more than
-// maxChunkBytes: at least one, if there is one.
-func (c *Crawler) Documents(ctx context.Context, j Job, skip, n int) ([]json.RawMessage, error) {
-	row, err := c.jobs.byName(ctx, j.Account, j.ID)
-	if err != nil {
-		return nil, err
+// expiry is until when the documents can be had.
+func (c *Crawler) expiry(j *job) time.Time {
+	if j.finished.IsZero() {
+		return j.deadline.Add(c.cfg.Keep)
 	}
-	return c.documents(ctx, row.id, skip, n)
-}
-
-// PageError is one page that the partner does not get, and does not pay for.
-type PageError struct {
-	ID        string    `json:"id"`
-	Timestamp time.Time `json:"timestamp"`
-	URL       string    `json:"url"`
-	Code      string    `json:"code"`
-	Owner     string    `json:"owner"` // who can mend it: client, policy, edge, relay or target
-	Error     string    `json:"error"`
-}
-
-// Errors lists a job's failed pages, oldest first, at most maxErrors.
-func (c *Crawler) Errors(ctx context.Context, j Job) ([]PageError, error) {
-	row, err := c.jobs.byName(ctx, j.Account, j.ID)
-	if err != nil {
-		return nil, err
-	}
-	return c.errors(ctx, row.id)
+	return j.finished.Add(c.cfg.Keep)
 }

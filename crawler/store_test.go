@@ -1,7 +1,6 @@
 package crawler
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,21 +9,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"sward/crawler/crawltest"
 	"sward/internal/wire"
 )
 
 // bench opens a crawler that does not run, with a job of n queued pages on hosts hosts.
 func bench(t testing.TB, hosts, n int) (*Crawler, *job) {
 	t.Helper()
-	refuse := func() error { return errors.New("not in this test") }
-	c, err := Open(Config{
-		Dir: t.TempDir(), Verify: func(string, []byte, []byte) bool { return false },
-		OpenCrawl:  (&network{}).openCrawl,
-		OpenTunnel: (&network{}).openTunnel,
-		Authorise:  func(context.Context, string) (Account, error) { return Account{}, refuse() },
-	})
+	c, err := Open(config(crawltest.Before(""), t.TempDir())) // without an edge
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,17 +167,17 @@ func TestDiscoveryIsBounded(t *testing.T) {
 }
 
 func TestExpiredJobsAreForgotten(t *testing.T) {
-	n := newNetwork(t, pages{"/": page("root", "/gone")})
-	cfg := n.config(t.TempDir())
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root", "/gone")})
+	cfg := config(n, t.TempDir())
 	p := start(t, cfg)
-	id := p.begin(object{"url": root})
-	p.result(id)
+	job := p.begin(Crawl, object{"url": root})
+	p.result(job)
 	p.c.cfg.Keep = 0 // its time is over
 	if err := p.c.tidyOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if status, got := p.call("GET", "/v2/crawl/"+id, nil); status != 404 {
-		t.Errorf("an expired job: got %d %v, want 404", status, got)
+	if _, err := p.c.Job(t.Context(), alice, job.ID); !errors.Is(err, ErrNoJob) {
+		t.Errorf("an expired job: got %v, want %v", err, ErrNoJob)
 	}
 	for _, table := range []string{"jobs", "urls", "documents", "errors"} {
 		var rows int

@@ -99,7 +99,7 @@ func Open(cfg Config) (h *Hub, err error) {
 		Dir: filepath.Join(cfg.Dir, "crawl"), Clock: cfg.Clock, Log: cfg.Log, Roots: cfg.Roots,
 		Delay: cfg.Delay, AuditRate: cfg.AuditRate,
 		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, Verify: h.verify,
-		Authorise: h.authorise, Suspect: h.suspect, Store: h.store,
+		Suspect: h.suspect, Store: h.store,
 	})
 	if err != nil {
 		return h, fmt.Errorf("open crawler: %w", err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sward/accounting"
+	"sward/crawler/api"
 	"sward/internal/wire"
 )
 
@@ -27,7 +28,7 @@ func (h *Hub) apiHandler() http.Handler {
 		w.Header().Set("Allow", "GET, HEAD")
 		reply(w, http.StatusMethodNotAllowed, failureOf(wire.BadRequest, "usage is asked for with GET"))
 	})
-	mux.Handle("/", h.Crawler.Handler())
+	mux.Handle("/", api.New(api.Config{Crawler: h.Crawler, Authorise: h.authorise, Log: h.cfg.Log}))
 	return mux
 }
 

@@ -1,14 +1,21 @@
-package crawler
+// Package api is the crawl service's door for programs: Firecrawl's HTTP API, so that its SDKs work unchanged when they
+// are pointed here. It knows the crawler by what a Go caller could ask of it and adds nothing of its own but names,
+// shapes and manners: an answer of success is 200 and says success, every refusal is JSON with a code, fields that it does
+// not know are ignored, and next pages lead back to the host that the client called.
+package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
+	"sward/crawler"
 	"sward/crawler/text"
 	"sward/internal/wire"
 )
@@ -17,6 +24,7 @@ const (
 	maxRequest    = 1 << 20          // bytes of a request's body
 	maxKey        = 256              // bytes of an API key
 	accountsRetry = "5"              // seconds, when accounts cannot be asked
+	maxListed     = 1000             // jobs in one answer; an account can run fewer
 	bodyTimeout   = 30 * time.Second // for a request's body, headers are the server's business
 )
 
@@ -34,8 +42,22 @@ const (
 	apiUnknown      = "UNKNOWN_ERROR"
 )
 
+// Config is the API's world. Crawler and Authorise are required.
+type Config struct {
+	Crawler *crawler.Crawler
+	// Authorise finds the account of a key. Errors carry wire codes.
+	Authorise func(ctx context.Context, key string) (crawler.Account, error)
+	Log       *slog.Logger // nil: discard
+}
+
+// server answers requests.
+type server struct {
+	cfg Config
+	c   *crawler.Crawler
+}
+
 // endpoint answers one method of one path for an account that was let in.
-type endpoint func(http.ResponseWriter, *http.Request, Account)
+type endpoint func(http.ResponseWriter, *http.Request, crawler.Account)
 
 // notOffered are parts of Firecrawl's API that need a browser, a language model or another product.
 // An SDK that calls one learns so at once instead of a bare 404.
@@ -44,20 +66,23 @@ var notOffered = []string{
 	"/v2/crawl/params-preview", "/v2/team/", "/v2/concurrency-check", "/v2/feedback", "/v2/support", "/v2/interact",
 }
 
-// Handler serves the crawl API, Firecrawl's version 2: every body says success, success is 200 and
-// nothing else, and what is not offered answers in JSON.
-func (c *Crawler) Handler() http.Handler {
+// New returns the API of a crawler.
+func New(cfg Config) http.Handler {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &server{cfg: cfg, c: cfg.Crawler}
 	mux := http.NewServeMux()
 	for path, methods := range map[string]map[string]endpoint{
-		"/v2/scrape":            {"POST": c.postScrape},
-		"/v2/scrape/{id}":       {"GET": c.getScrape},
-		"/v2/crawl":             {"POST": c.postCrawl},
-		"/v2/crawl/active":      {"GET": c.getActive},
-		"/v2/crawl/ongoing":     {"GET": c.getActive},
-		"/v2/crawl/{id}":        {"GET": c.getCrawl, "DELETE": c.deleteCrawl},
-		"/v2/crawl/{id}/errors": {"GET": c.getErrors},
+		"/v2/scrape":            {"POST": s.postScrape},
+		"/v2/scrape/{id}":       {"GET": s.getScrape},
+		"/v2/crawl":             {"POST": s.postCrawl},
+		"/v2/crawl/active":      {"GET": s.getActive},
+		"/v2/crawl/ongoing":     {"GET": s.getActive},
+		"/v2/crawl/{id}":        {"GET": s.getCrawl, "DELETE": s.deleteCrawl},
+		"/v2/crawl/{id}/errors": {"GET": s.getErrors},
 	} {
-		mux.Handle(path, c.admit(methods))
+		mux.Handle(path, s.admit(methods))
 	}
 	mux.HandleFunc("/v2/crawl/params-preview", absent) // or it would be taken for a job's name
 	mux.HandleFunc("/", absent)
@@ -76,7 +101,7 @@ func absent(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit checks method and key, in this order because the first costs nothing.
-func (c *Crawler) admit(methods map[string]endpoint) http.Handler {
+func (s *server) admit(methods map[string]endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		serve, known := methods[r.Method]
 		if !known {
@@ -88,7 +113,7 @@ func (c *Crawler) admit(methods map[string]endpoint) http.Handler {
 			refuse(w, http.StatusUnauthorized, apiUnauthorized, "Unauthorized: send your key as Authorization: Bearer <key>")
 			return
 		}
-		account, err := c.cfg.Authorise(r.Context(), key)
+		account, err := s.cfg.Authorise(r.Context(), key)
 		if err != nil {
 			refuseCode(w, wire.CodeOf(err))
 			return
@@ -129,11 +154,11 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 }
 
 // broken is for failures that are ours. The partner gets no inside view; the log does.
-func (c *Crawler) broken(w http.ResponseWriter, r *http.Request, err error) {
+func (s *server) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the partner has gone, and that is why
 	}
-	c.cfg.Log.Error("crawl API request failed", "method", r.Method, "error", err)
+	s.cfg.Log.Error("crawl API request failed", "method", r.Method, "error", err)
 	refuse(w, http.StatusInternalServerError, apiUnknown, "an unexpected error occurred")
 }
 

@@ -1,24 +1,24 @@
-package crawler
+package api
 
 import (
-	"context"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sward/crawler/crawltest"
 	"sward/internal/wire"
 )
 
+const root = "http://site.test/"
+
 func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
-	n := newNetwork(t, pages{"/": page("root")})
-	p := start(t, n.config(t.TempDir()))
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	p := start(t, config(n, t.TempDir()))
 	id := p.begin(object{"url": root})
 	p.result(id)
 	big := `{"url":"` + strings.Repeat("x", maxRequest) + `"}`
@@ -44,7 +44,7 @@ func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
 		{"bad include", "alice", "POST", "/v2/crawl", object{"url": root, "includePaths": []string{"ok", "(unclosed"}}, 400, apiBadRequest, `includePaths: "(unclosed"`},
 		{"bad exclude", "alice", "POST", "/v2/crawl", object{"url": root, "excludePaths": []string{"(?=x)"}}, 400, apiBadRequest, `excludePaths: "(?=x)"`},
 		{"limit zero", "alice", "POST", "/v2/crawl", object{"url": root, "limit": 0}, 400, apiBadRequest, "limit"},
-		{"limit huge", "alice", "POST", "/v2/crawl", object{"url": root, "limit": maxLimit + 1}, 400, apiBadRequest, "limit"},
+		{"limit huge", "alice", "POST", "/v2/crawl", object{"url": root, "limit": 100_001}, 400, apiBadRequest, "limit"},
 		{"sitemap mode", "alice", "POST", "/v2/crawl", object{"url": root, "sitemap": "maybe"}, 400, apiBadRequest, "sitemap"},
 		{"execution", "alice", "POST", "/v2/crawl", object{"url": root, "execution": "magic"}, 400, apiBadRequest, "execution"},
 		{"webhook", "alice", "POST", "/v2/crawl", object{"url": root, "webhook": "https://hook.test/"}, 400, apiBadRequest, "webhook"},
@@ -70,7 +70,7 @@ func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			status, got := (&partner{t: t, c: p.c, api: p.api, key: test.key}).call(test.method, test.path, test.body)
+			status, got := (&partner{t: t, api: p.api, key: test.key}).call(test.method, test.path, test.body)
 			says, _ := got["error"].(string)
 			if status != test.status || got["success"] != false || got["code"] != test.code || !strings.Contains(says, test.says) {
 				t.Errorf("got %d %v, want %d, success false, code %s, an error with %q", status, got, test.status, test.code, test.says)
@@ -80,8 +80,8 @@ func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
 }
 
 func TestAPIIgnoresFieldsItDoesNotKnow(t *testing.T) {
-	n := newNetwork(t, pages{"/": page("root")})
-	p := start(t, n.config(t.TempDir()))
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	p := start(t, config(n, t.TempDir()))
 	status, got := p.call("POST", "/v2/crawl", object{
 		"url": "http://site.test", "origin": "js-sdk@4.42.0", "zeroDataRetention": false, "someday": object{"x": 1}, "limit": 3,
 		"scrapeOptions": object{"formats": []any{"markdown", object{"type": "links", "new": true}}, "maxAge": 0, "proxy": "auto"},
@@ -102,9 +102,9 @@ func TestAPIIgnoresFieldsItDoesNotKnow(t *testing.T) {
 }
 
 func TestAPIPagesResultsByAbsoluteURL(t *testing.T) {
-	site, all := tree(130)
-	n := newNetwork(t, site)
-	p := start(t, n.config(t.TempDir()))
+	site, all := crawltest.Tree(130)
+	n := crawltest.New(t, site)
+	p := start(t, config(n, t.TempDir()))
 	id := p.begin(object{"url": root})
 	first, documents := p.result(id)
 	if next := p.api.URL + "/v2/crawl/" + id + "?skip=100"; first["next"] != next || len(first["data"].([]any)) != 100 {
@@ -129,44 +129,11 @@ func TestAPIPagesResultsByAbsoluteURL(t *testing.T) {
 	}
 }
 
-func TestAPIChunkHoldsTenMebibytes(t *testing.T) {
-	n := newNetwork(t, pages{"/": page("root")})
-	p := start(t, n.config(t.TempDir()))
-	id := p.begin(object{"url": root, "sitemap": "skip"})
-	p.result(id)
-	j, err := p.c.jobs.byName(t.Context(), Account{ID: "id-alice"}, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := []byte(`{"metadata":{"url":"http://site.test/big"},"markdown":"` + strings.Repeat("x", 4<<20) + `"}`)
-	err = p.c.store.update(func(tx *tx) error {
-		for seq := 1; seq < 6; seq++ {
-			if _, err := tx.do("INSERT INTO documents (job, seq, url, size, body) VALUES (?, ?, 0, ?, ?)", j.id, seq, len(body), pack(body)); err != nil {
-				return err
-			}
-		}
-		_, err := tx.do("UPDATE jobs SET completed = 6 WHERE id = ?", j.id)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sizes := []int{}
-	for next := p.api.URL + "/v2/crawl/" + id; next != ""; {
-		_, got := p.call("GET", next, nil)
-		sizes = append(sizes, len(got["data"].([]any)))
-		next, _ = got["next"].(string)
-	}
-	if diff := cmp.Diff([]int{3, 2, 1}, sizes); diff != "" { // small + 4 + 4, 4 + 4, 4 MiB
-		t.Errorf("documents by chunk (-want +got):\n%s", diff)
-	}
-}
-
 func TestAPICancelsAndLists(t *testing.T) {
-	site, _ := tree(60)
-	n := newNetwork(t, site)
-	n.setAway(wire.NoEdge)
-	p := start(t, n.config(t.TempDir()))
+	site, _ := crawltest.Tree(60)
+	n := crawltest.New(t, site)
+	n.SetAway(wire.NoEdge)
+	p := start(t, config(n, t.TempDir()))
 	id := p.begin(object{"url": root, "limit": 5})
 	_, got := p.call("GET", "/v2/crawl/active", nil)
 	list := got["crawls"].([]any)
@@ -177,7 +144,7 @@ func TestAPICancelsAndLists(t *testing.T) {
 	if status != 200 || got["success"] != true || got["status"] != "cancelled" {
 		t.Errorf("DELETE: got %d %v, want 200 cancelled", status, got)
 	}
-	n.setAway(wire.OK)
+	n.SetAway(wire.OK)
 	end, documents := p.result(id)
 	if end["status"] != "cancelled" || len(documents) != 0 {
 		t.Errorf("after cancelling: got %v with %d documents, want cancelled with none", end["status"], len(documents))
@@ -188,9 +155,9 @@ func TestAPICancelsAndLists(t *testing.T) {
 }
 
 func TestScrapeReturnsWhatWasAskedFor(t *testing.T) {
-	body := strings.Replace(page("Title", "/next"), "</main>", `<img src="/i.png"></main><nav>menu of the site</nav>`, 1)
-	n := newNetwork(t, pages{"/a": body})
-	p := start(t, n.config(t.TempDir()))
+	body := strings.Replace(crawltest.Page("Title", "/next"), "</main>", `<img src="/i.png"></main><nav>menu of the site</nav>`, 1)
+	n := crawltest.New(t, crawltest.Site{"/a": body})
+	p := start(t, config(n, t.TempDir()))
 	status, got := p.call("POST", "/v2/scrape", object{
 		"url": root + "a", "formats": []any{"markdown", "html", "rawHtml", object{"type": "links"}, "images"}, "mobile": true,
 	})
@@ -238,89 +205,16 @@ func TestScrapeReturnsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestPageThatWasWithdrawnLeavesTheIndex(t *testing.T) {
-	for name, withdraw := range map[string]http.HandlerFunc{
-		"noindex": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("X-Robots-Tag", "noindex")
-			w.Header().Set("Content-Type", "text/html")
-			w.Write([]byte(page("about", "/")))
-		},
-		"not found": http.NotFound,
-		"gone":      func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			site := pages{"/": page("root", "/about"), "/about": page("about", "/")}
-			var withdrawn atomic.Bool
-			n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if withdrawn.Load() && r.URL.Path == "/about" {
-					withdraw(w, r)
-					return
-				}
-				site.ServeHTTP(w, r)
-			}))
-			cfg := n.config(t.TempDir())
-			index := map[string]bool{} // address to: can be found
-			cfg.Store = func(_ context.Context, pages ...Page) error {
-				n.mu.Lock()
-				defer n.mu.Unlock()
-				for _, p := range pages {
-					index[p.URL] = !p.Withdrawn
-				}
-				return nil
-			}
-			p := start(t, cfg)
-			for _, findable := range []bool{true, false} {
-				withdrawn.Store(!findable)
-				p.crawl(object{"url": root})
-				waitFor(t, "the index to follow the site", func() bool {
-					n.mu.Lock()
-					defer n.mu.Unlock()
-					got, known := index[root+"about"]
-					return index[root] && known && got == findable
-				})
-			}
-		})
-	}
-}
-
-// One crawl comes to a directory by its own address and another by the file's, whichever link was seen first.
-func TestPageOfADirectoryIsFoundUnderOneAddress(t *testing.T) {
-	site := pages{"/": page("root", "/guide/"), "/guide/": page("guide", "/"), "/guide/index.html": page("guide", "/")}
-	n := newNetwork(t, site)
-	cfg := n.config(t.TempDir())
-	index := map[string]bool{}
-	cfg.Store = func(_ context.Context, pages ...Page) error {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		for _, p := range pages {
-			for _, other := range p.Also {
-				delete(index, other)
-			}
-			index[p.URL] = true
-		}
-		return nil
-	}
-	p := start(t, cfg)
-	for _, link := range []string{"guide/", "guide/index.html", "guide/"} {
-		p.crawl(object{"url": root + link, "limit": 1, "sitemap": "skip"})
-		waitFor(t, "the index to have the page under one address", func() bool {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return index[root+link] && len(index) == 1
-		})
-	}
-}
-
 func TestScrapeFailsWithAReason(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.Handle("/", pages{"/robots.txt": "User-agent: *\nDisallow: /secret\n"})
+	mux.Handle("/", crawltest.Site{"/robots.txt": "User-agent: *\nDisallow: /secret\n"})
 	mux.HandleFunc("/pdf", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/pdf")
 		w.Write([]byte("%PDF-1.7 \x00\x01"))
 	})
 	mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	n := newNetwork(t, mux)
-	p := start(t, n.config(t.TempDir()))
+	n := crawltest.New(t, mux)
+	p := start(t, config(n, t.TempDir()))
 	tests := []struct {
 		path   string
 		status int
@@ -331,7 +225,7 @@ func TestScrapeFailsWithAReason(t *testing.T) {
 		{"slow", 408, apiTimeout},
 	}
 	for _, test := range tests {
-		status, got := p.call("POST", "/v2/scrape", object{"url": root + test.path, "timeout": minTimeout})
+		status, got := p.call("POST", "/v2/scrape", object{"url": root + test.path, "timeout": 1000})
 		if status != test.status || got["code"] != test.code || got["success"] != false {
 			t.Errorf("/%s: got %d %v, want %d %s", test.path, status, got, test.status, test.code)
 		}
@@ -355,11 +249,11 @@ func TestScrapeNamesWhyAHostIsNotReached(t *testing.T) {
 		{"refused", &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}, "SCRAPE_SITE_ERROR", "dial_refused"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := newNetwork(t, pages{})
-			for _, e := range n.edges {
-				e.dial = func() (net.Conn, error) { return nil, test.err }
+			n := crawltest.New(t, crawltest.Site{})
+			for _, e := range n.Edges {
+				e.Dial = func() (net.Conn, error) { return nil, test.err }
 			}
-			p := start(t, n.config(t.TempDir()))
+			p := start(t, config(n, t.TempDir()))
 			status, got := p.call("POST", "/v2/scrape", object{"url": root})
 			details, _ := got["details"].(object)
 			if status != 500 || got["code"] != test.code || details["code"] != test.says {
@@ -369,104 +263,35 @@ func TestScrapeNamesWhyAHostIsNotReached(t *testing.T) {
 	}
 }
 
-// Nobody is spared by waiting for a name that does not exist: asking for it again and again gets the answer as soon.
-func TestNameThatDoesNotExistIsNotWaitedFor(t *testing.T) {
-	n := newNetwork(t, pages{})
-	for _, e := range n.edges {
-		e.dial = func() (net.Conn, error) { return nil, &net.DNSError{Err: "no such host", IsNotFound: true} }
-	}
-	cfg := n.config(t.TempDir())
-	cfg.RetryDelay = 50 * time.Millisecond
-	p := start(t, cfg)
-	for range 3 {
-		p.call("POST", "/v2/scrape", object{"url": root})
-	}
-	var failures int
-	var pause int64
-	err := p.c.store.row(t.Context(), "SELECT failures, ready_at - ? FROM hosts", time.Now().UnixMilli()).Scan(&failures, &pause)
-	if most := cfg.RetryDelay; err != nil || failures < 3 || pause > most.Milliseconds() {
-		t.Errorf("after %d failures the host waits %d ms, %v; want at most %s", failures, pause, err, most)
-	}
-}
-
 func TestScrapeSaysWhenNoEdgeIsThere(t *testing.T) {
-	n := newNetwork(t, pages{})
-	n.setAway(wire.NoEdge)
-	p := start(t, n.config(t.TempDir()))
-	status, got := p.call("POST", "/v2/scrape", object{"url": root, "timeout": minTimeout})
+	n := crawltest.New(t, crawltest.Site{})
+	n.SetAway(wire.NoEdge)
+	p := start(t, config(n, t.TempDir()))
+	status, got := p.call("POST", "/v2/scrape", object{"url": root, "timeout": 1000})
 	if status != 503 || got["code"] != "NO_EDGE" {
 		t.Errorf("got %d %v, want 503 NO_EDGE", status, got)
 	}
 }
 
-func TestRightsAreRecordedAndObeyed(t *testing.T) {
-	mux := http.NewServeMux()
-	site := pages{
-		"/":        page("root", "/noindex", "/nofollow", "/notrain"),
-		"/noindex": page("noindex"), "/nofollow": page("nofollow", "/beyond"), "/beyond": page("beyond"), "/notrain": page("notrain"),
-	}
-	mux.Handle("/", site)
-	for path, header := range map[string][2]string{
-		"/noindex": {"X-Robots-Tag", "noindex"}, "/nofollow": {"X-Robots-Tag", "otherbot: noindex, nofollow"},
-		"/notrain": {"Content-Usage", "search=y, train-ai=n"},
-	} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set(header[0], header[1])
-			if r.URL.Path == "/nofollow" {
-				w.Header().Add(header[0], "nofollow")
-			}
-			site.ServeHTTP(w, r)
-		})
-	}
-	n := newNetwork(t, mux)
-	p := start(t, n.config(t.TempDir()))
-	_, documents := p.crawl(object{"url": root})
-	if diff := cmp.Diff([]string{"/", "/nofollow", "/noindex", "/notrain"}, paths(documents)); diff != "" {
-		t.Errorf("pages (-want +got):\n%s", diff)
-	}
-	for _, d := range documents {
-		meta := d["metadata"].(object)
-		if meta["url"] != root+"notrain" {
-			continue
-		}
-		rights := meta["provenance"].(object)["rights"]
-		if diff := cmp.Diff(object{"contentUsage": []any{"search=y, train-ai=n"}}, rights); diff != "" {
-			t.Errorf("rights (-want +got):\n%s", diff)
-		}
-	}
-	waitFor(t, "the index to have the pages", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return len(n.stored) == 3 && n.stored[root+"noindex"] == 0
+func TestErrorsNameWhatRobotsForbid(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{
+		"/": crawltest.Page("root", "/gone", "/secret/x"), "/robots.txt": "User-agent: *\nDisallow: /secret/\n",
 	})
-	p.key = "trainer"
+	p := start(t, config(n, t.TempDir()))
 	id := p.begin(object{"url": root})
-	if _, documents = p.result(id); slices.Contains(paths(documents), "/notrain") {
-		t.Errorf("a partner who trains got %v, want no page that forbids it", paths(documents))
+	status, documents := p.result(id)
+	if status["completed"] != 1.0 || len(documents) != 1 || status["creditsUsed"] != 1.0 {
+		t.Errorf("got %v of %d documents, want one, which is all that is charged", status, len(documents))
 	}
 	_, got := p.call("GET", "/v2/crawl/"+id+"/errors", nil)
-	if list := got["errors"].([]any); len(list) != 1 || list[0].(object)["code"] != "purpose_denied" {
-		t.Errorf("errors: got %v, want purpose_denied once", list)
+	if diff := cmp.Diff([]any{root + "secret/x"}, got["robotsBlocked"]); diff != "" {
+		t.Errorf("robotsBlocked (-want +got):\n%s", diff)
 	}
-}
-
-// The address of a scrape may hold what only its partner should know; the outbox is in order, so once the crawl's page
-// has come through, the scrape's would have.
-func TestScrapedPageStaysOutOfTheIndex(t *testing.T) {
-	n := newNetwork(t, pages{"/private": page("private", ""), "/": page("root", "")})
-	p := start(t, n.config(t.TempDir()))
-	if status, got := p.call("POST", "/v2/scrape", object{"url": root + "private?token=s3cret"}); status != 200 {
-		t.Fatalf("scrape: got %d %v, want 200", status, got)
+	codes := map[any]any{}
+	for _, e := range got["errors"].([]any) {
+		codes[e.(object)["url"]] = e.(object)["code"]
 	}
-	p.crawl(object{"url": root, "limit": 1, "sitemap": "skip"})
-	waitFor(t, "the index to have the crawled page", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return n.stored[root] > 0
-	})
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.stored) != 1 {
-		t.Errorf("the index has %v, want the crawled page alone", n.stored)
+	if diff := cmp.Diff(map[any]any{root + "gone": "http_404", root + "secret/x": "robots_denied"}, codes); diff != "" {
+		t.Errorf("errors (-want +got):\n%s", diff)
 	}
 }

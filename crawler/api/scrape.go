@@ -1,4 +1,4 @@
-package crawler
+package api
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sward/crawler"
 	"sward/internal/wire"
 )
 
@@ -17,93 +18,71 @@ const cleanUp = 5 * time.Second
 type scrapeRequest struct {
 	URL       string `json:"url"`
 	Execution string `json:"execution"`
-	ScrapeOptions
+	crawler.ScrapeOptions
 }
 
 // postScrape is a crawl of one page with somebody waiting for it. It takes its turn at the host like
 // every other fetch.
-func (c *Crawler) postScrape(w http.ResponseWriter, r *http.Request, a Account) {
+func (s *server) postScrape(w http.ResponseWriter, r *http.Request, a crawler.Account) {
 	var q scrapeRequest
 	if !decode(w, r, &q) {
 		return
 	}
-	start, err := startAddress(q.URL)
-	one := 1
-	o := Order{URL: start, Limit: &one, Sitemap: "skip", Scrape: q.ScrapeOptions, Execution: q.Execution}
-	if err == nil {
-		err = o.check()
-	}
-	if err != nil {
-		refuseOrder(w, err)
+	j, ok := s.start(w, r, a, crawler.Scrape, crawler.Order{URL: q.URL, Scrape: q.ScrapeOptions, Execution: q.Execution})
+	if !ok {
 		return
 	}
-	patience := q.timeout()
+	patience := q.Patience()
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	j, err := c.jobs.create(a, Scrape, o, start, c.cfg.Clock(), patience+tidyEvery)
-	if errors.Is(err, errTooMany) {
-		refuseCode(w, wire.PartnerLimit)
+	if ended, err := s.c.Wait(ctx, j); err == nil {
+		s.answerScrape(w, r, ended)
+		return
+	} else if ctx.Err() == nil {
+		s.broken(w, r, err)
 		return
 	}
-	if err != nil {
-		c.broken(w, r, err)
-		return
+	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
+	defer stop()
+	err := s.c.Cancel(ending, j)
+	if err == nil {
+		j, err = s.c.Job(ending, a, j.ID)
 	}
-	done, err := c.jobs.wait(ctx, j.id)
-	if err != nil {
-		c.broken(w, r, err)
-		return
-	}
-	signal(c.wake)
-	select {
-	case <-done:
-		c.answerScrape(w, r, j.id)
-	case <-ctx.Done():
-		ending, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
-		defer stop()
-		err := c.end(ending, j, Cancelled, wire.OK)
-		if err == nil {
-			j, err = c.jobs.byID(ending, j.id)
-		}
-		switch {
-		case err != nil:
-			c.broken(w, r, err)
-		case !j.stalled.IsZero():
-			refuse(w, http.StatusServiceUnavailable, strings.ToUpper(wire.NoEdge.Name()), wire.NoEdge.Meaning())
-		default:
-			refuse(w, http.StatusRequestTimeout, apiTimeout, "the page did not come within "+patience.String())
-		}
+	switch {
+	case errors.Is(err, crawler.ErrEnded), err == nil && j.State != crawler.Cancelled: // it came at the last moment
+		s.answerScrape(w, r, j)
+	case err != nil:
+		s.broken(w, r, err)
+	case !j.Stalled.IsZero():
+		refuse(w, http.StatusServiceUnavailable, strings.ToUpper(wire.NoEdge.Name()), wire.NoEdge.Meaning())
+	default:
+		refuse(w, http.StatusRequestTimeout, apiTimeout, "the page did not come within "+patience.String())
 	}
 }
 
 // getScrape answers with a page that was scraped before.
-func (c *Crawler) getScrape(w http.ResponseWriter, r *http.Request, a Account) {
-	if j := c.find(w, r, a, Scrape); j != nil {
-		c.answerScrape(w, r, j.id)
+func (s *server) getScrape(w http.ResponseWriter, r *http.Request, a crawler.Account) {
+	if j, ok := s.find(w, r, a, crawler.Scrape); ok {
+		s.answerScrape(w, r, j)
 	}
 }
 
-func (c *Crawler) answerScrape(w http.ResponseWriter, r *http.Request, id int64) {
-	list, err := c.documents(r.Context(), id, 0, 1)
+func (s *server) answerScrape(w http.ResponseWriter, r *http.Request, j crawler.Job) {
+	list, err := s.c.Documents(r.Context(), j, 0, 1)
 	if err != nil {
-		c.broken(w, r, err)
+		s.broken(w, r, err)
 		return
 	}
 	if len(list) == 1 {
 		answer(w, http.StatusOK, map[string]any{"success": true, "data": list[0]})
 		return
 	}
-	why, err := c.errors(r.Context(), id)
+	why, err := s.c.Errors(r.Context(), j)
 	if err != nil {
-		c.broken(w, r, err)
+		s.broken(w, r, err)
 		return
 	}
-	j, err := c.jobs.byID(r.Context(), id)
-	if err != nil {
-		c.broken(w, r, err)
-		return
-	}
-	e := PageError{Code: j.failure, Error: explain(j.failure)}
+	e := crawler.PageError{Code: j.Failure, Error: j.Explain()}
 	if len(why) > 0 {
 		e = why[len(why)-1]
 	}
@@ -117,7 +96,7 @@ func scrapeFailure(name string) (status int, code string) {
 	switch name {
 	case "", "cancelled":
 		return http.StatusRequestTimeout, apiTimeout
-	case codeUnsupported:
+	case crawler.CodeUnsupported:
 		return http.StatusUnprocessableEntity, "SCRAPE_UNSUPPORTED_FILE_ERROR"
 	}
 	known, ok := wire.CodeByName(name)
