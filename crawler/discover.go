@@ -46,25 +46,48 @@ func newLead(address string, kind, depth int, o Order) (lead, error) {
 	return lead{kind: kind, url: address, host: host, key: pageKey(address, kind, o), depth: depth}, nil
 }
 
+// listed are the leads to addresses that a partner names.
+func listed(addresses []string, o Order) ([]lead, error) {
+	leads := make([]lead, 0, len(addresses))
+	for _, address := range addresses {
+		l, err := newLead(address, kindPage, 0, o)
+		if err != nil {
+			return nil, err
+		}
+		leads = append(leads, l)
+	}
+	return leads, nil
+}
+
 // discover queues addresses that the job does not have yet and returns how many those were. j's
 // counters follow.
 func (t *tx) discover(j *job, links []lead, via int64, now time.Time) (int, error) {
-	pages, seeds := 0, 0
+	pages, seeds, found := 0, 0, 0
 	bound := max(minQueue, maxQueueFactor*j.quota)
 	for _, l := range links {
-		if j.discovered+pages+seeds >= bound {
+		if j.discovered+pages+seeds+found >= bound {
 			break
+		}
+		state := urlQueued
+		if j.kind == Map && l.kind == kindPage && via != 0 {
+			if state = urlListed; j.completed+found >= j.quota {
+				continue
+			}
 		}
 		ready := now.UnixMilli()
 		if l.kind != kindPage {
 			ready = 0 // what a site says of itself comes before what its pages say
 		}
-		n, err := t.do(`INSERT INTO urls (job, key, kind, url, host, depth, via, state, ready_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)
-			ON CONFLICT (job, key) DO NOTHING`, j.id, l.key, l.kind, l.url, l.host, l.depth, via, ready)
+		n, err := t.do(`INSERT INTO urls (job, key, kind, url, host, depth, via, state, ready_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (job, key) DO NOTHING`, j.id, l.key, l.kind, l.url, l.host, l.depth, via, state, ready)
 		if err != nil {
 			return 0, err
 		}
 		if n == 0 {
+			continue
+		}
+		if state == urlListed {
+			found++
 			continue
 		}
 		if l.kind == kindPage {
@@ -76,11 +99,13 @@ func (t *tx) discover(j *job, links []lead, via int64, now time.Time) (int, erro
 			return 0, err
 		}
 	}
-	if pages+seeds == 0 {
+	all := pages + seeds + found
+	if all == 0 {
 		return 0, nil
 	}
-	_, err := t.do("UPDATE jobs SET discovered = discovered + ?, pages = pages + ?, seeds = seeds + ? WHERE id = ?",
-		pages+seeds, pages, seeds, j.id)
-	j.discovered += pages + seeds
-	return pages + seeds, err
+	_, err := t.do("UPDATE jobs SET discovered = discovered + ?, pages = pages + ?, seeds = seeds + ?, completed = completed + ? WHERE id = ?",
+		all, pages, seeds, found, j.id)
+	j.discovered += all
+	j.completed += found
+	return all, err
 }

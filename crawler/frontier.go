@@ -21,6 +21,7 @@ const (
 	urlQueued  = 0
 	urlDone    = 1
 	urlFailed  = 2
+	urlListed  = 4 // of a Map: the address is the result, and is not fetched
 	urlSkipped = 3 // it turned out to be a page already delivered, or nobody waits for it any more
 )
 

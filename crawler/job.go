@@ -18,6 +18,9 @@ const (
 	Map    Kind = 4 // the addresses of a site, without its pages
 )
 
+// discovers tells the kinds that follow links and read sitemaps from those that fetch what they are told.
+func (k Kind) discovers() bool { return k == Crawl || k == Map }
+
 // State is where a job stands. Numbers are stored; String is what the API says.
 type State int
 

@@ -36,6 +36,14 @@ func newJobTable(s *store) *jobTable {
 
 // create stores a job and its start address. When it returns, the job survives any crash.
 func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.Time, maxAge time.Duration) (*job, error) {
+	addresses := o.URLs
+	if o.URLs = nil; kind != Batch {
+		addresses = []string{start}
+	}
+	leads, err := listed(addresses, o)
+	if err != nil {
+		return nil, fmt.Errorf("create job: %w", err)
+	}
 	request, err := json.Marshal(o)
 	if err != nil {
 		return nil, fmt.Errorf("create job: %w", err)
@@ -46,11 +54,7 @@ func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.
 	}
 	j := &job{
 		name: newJobName(), kind: kind, account: a, order: o, base: start, quota: o.limit(),
-		created: now, deadline: now.Add(maxAge), pages: 1,
-	}
-	first, err := newLead(start, kindPage, 0, o)
-	if err != nil {
-		return nil, fmt.Errorf("create job: %w", err)
+		created: now, deadline: now.Add(maxAge),
 	}
 	err = t.store.update(func(tx *tx) error {
 		var active int
@@ -66,7 +70,10 @@ func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.
 		if err != nil {
 			return err
 		}
-		_, err = tx.discover(j, []lead{first}, 0, now)
+		if kind == Batch {
+			return tx.extend(j, leads, now)
+		}
+		j.pages, err = tx.discover(j, leads, 0, now)
 		return err
 	})
 	if err != nil {

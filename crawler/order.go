@@ -45,6 +45,9 @@ type Order struct {
 	Delay                  float64       `json:"delay,omitempty"` // seconds
 	Scrape                 ScrapeOptions `json:"scrapeOptions,omitzero"`
 
+	// URLs are the pages of a Batch. They are rows of the frontier, and not kept with the order.
+	URLs []string `json:"urls,omitempty"`
+
 	// Execution is ours: "edge" (default) has pages fetched and attested at the edge; "tunnel"
 	// fetches every page from here through an edge, so that TLS ends here.
 	Execution string `json:"execution,omitempty"`

@@ -59,7 +59,7 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 	start := a.item.kind == kindPage && a.asked == l.job.base
 	sc := l.scope
 	defer func() {
-		if start && (o.fate == deliver || o.fate == skip || o.fate == fail) {
+		if start && l.job.kind.discovers() && (o.fate == deliver || o.fate == skip || o.fate == fail) {
 			o.links = append(sc.seeds(), o.links...)
 		}
 	}()
@@ -93,7 +93,7 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 		}
 	}
 	at, err := url.Parse(final)
-	if err != nil || !start && !sc.covers(at) {
+	if err != nil || !start && l.job.kind != Batch && !sc.covers(at) {
 		o.fate, o.code, o.owner, o.detail = fail, codeScope, wire.OwnerTarget, "it redirects to where the job does not go"
 		return o
 	}
@@ -168,11 +168,15 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 		o.failure(wire.PurposeDenied, "the site does not allow use for training")
 		return
 	}
-	if o.job.kind == Crawl && o.job.order.Sitemap != "only" && !rights.NoFollow() {
+	if o.job.kind.discovers() && o.job.order.Sitemap != "only" && !rights.NoFollow() {
 		o.links = sc.links(t.Links, a.item.depth+1)
 	}
 	if !sc.delivers(at) { // the start page of a job whose patterns leave it out
 		o.fate = skip
+		return
+	}
+	if o.job.kind == Map { // the address is what is delivered
+		o.fate = deliver
 		return
 	}
 	a.sum = sha256.Sum256(a.Body)

@@ -57,14 +57,17 @@ func (j Job) Explain() string {
 
 // Start stores a job, which is durable when Start returns and runs from then on. A wrong order is an *OrderError.
 func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, error) {
-	start, err := startAddress(o.URL)
+	if k == Map && o.Limit == nil {
+		limit := defaultAddresses
+		o.Limit = &limit
+	}
+	start, err := o.settleAddresses(k)
 	if err == nil {
 		err = o.check()
 	}
 	if err != nil {
 		return Job{}, &OrderError{err}
 	}
-	o.URL = start
 	age := c.cfg.MaxJobAge
 	if k == Scrape {
 		one := 1

@@ -123,8 +123,8 @@ func (c *Crawler) settleGroup(ctx context.Context, group []*settlement) error {
 func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 	// The counters in o.job are from the time of the lease. Those of the row decide.
 	j := &job{id: o.job.id}
-	err := t.query("SELECT state, quota, completed, failed, discovered FROM jobs WHERE id = ?", j.id).
-		Scan(&j.state, &j.quota, &j.completed, &j.failed, &j.discovered)
+	err := t.query("SELECT kind, state, quota, completed, failed, discovered FROM jobs WHERE id = ?", j.id).
+		Scan(&j.kind, &j.state, &j.quota, &j.completed, &j.failed, &j.discovered)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && j.state != Scraping {
 		o.fate = skip // cancelled in the meantime: nobody waits for this
 		return Scraping, nil
@@ -139,6 +139,13 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 		_, err := t.finish(j.id, Failed, o.code, now)
 		return Failed, err
 	}
+	if o.fate == deliver && j.kind == Map && o.final != "" { // the address that it leads to is listed in its place
+		end, err := newLead(o.final, kindPage, o.item.depth, o.job.order)
+		if err != nil {
+			return 0, err
+		}
+		o.fate, o.links = skip, append([]lead{end}, o.links...)
+	}
 	if o.fate == deliver {
 		first, err := t.firstAt(o)
 		if err != nil {
@@ -149,6 +156,9 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 		}
 	}
 	state := map[fate]int{deliver: urlDone, skip: urlSkipped, fail: urlFailed}[o.fate]
+	if state == urlDone && j.kind == Map {
+		state = urlListed
+	}
 	n, err := t.do("UPDATE urls SET state = ? WHERE id = ? AND state = 0", state, o.item.id)
 	if err != nil {
 		return 0, err
@@ -169,7 +179,7 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 // firstAt reports whether the page at the end of o's redirects is new to the job, and takes it: the
 // address that was redirected to will not be fetched again.
 func (t *tx) firstAt(o *outcome) (bool, error) {
-	if o.final == "" {
+	if o.final == "" || o.job.kind == Batch { // what a partner lists twice, he gets twice
 		return true, nil
 	}
 	end, err := newLead(o.final, kindPage, o.item.depth, o.job.order)
@@ -210,6 +220,9 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 	switch o.fate {
 	case deliver:
 		completed = 1
+		if j.kind == Map {
+			break
+		}
 		if _, err := t.do("INSERT INTO documents (job, seq, url, size, body) VALUES (?, ?, ?, ?, ?)",
 			j.id, j.completed, o.item.id, len(o.document), pack(o.document)); err != nil {
 			return err
@@ -231,6 +244,7 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 			return err
 		}
 	}
+	j.completed += completed
 	_, err := t.do(`UPDATE jobs SET pages = pages - ?, seeds = seeds - ?, completed = completed + ?, failed = failed + ?,
 		stalled = 0 WHERE id = ?`, pages, seeds, completed, failed, j.id)
 	if err == nil && o.moved {
@@ -258,12 +272,13 @@ func (t *tx) postpone(o *outcome, now time.Time) error {
 
 // conclude ends the job when it has all it asked for or nothing is left to fetch.
 func (t *tx) conclude(j *job, now time.Time) (State, error) {
+	var kind Kind
 	var completed, failed, left int
-	err := t.query("SELECT completed, failed, pages + seeds FROM jobs WHERE id = ?", j.id).Scan(&completed, &failed, &left)
+	err := t.query("SELECT kind, completed, failed, pages + seeds FROM jobs WHERE id = ?", j.id).Scan(&kind, &completed, &failed, &left)
 	if err != nil || completed < j.quota && left > 0 {
 		return Scraping, err
 	}
-	if completed == 0 && failed > 0 { // a site that nothing could be had of is not a success
+	if completed == 0 && failed > 0 && kind != Batch { // a site that nothing could be had of is not a success
 		var code string
 		if err := t.query("SELECT code FROM errors WHERE job = ? ORDER BY id DESC LIMIT 1", j.id).Scan(&code); err != nil {
 			return Scraping, err
