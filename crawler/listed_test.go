@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sward/crawler/crawltest"
 )
 
 // ended waits for the end of a job.
@@ -26,15 +28,15 @@ func ended(t *testing.T, c *Crawler, j Job) Job {
 }
 
 func TestBatchFetchesWhatIsListedAndNothingElse(t *testing.T) {
-	site := pages{"/a": page("a", "/b", "/c"), "/a/": page("a with a slash"), "/b": page("b", "/a")}
-	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	site := crawltest.Site{"/a": crawltest.Page("a", "/b", "/c"), "/a/": crawltest.Page("a with a slash"), "/b": crawltest.Page("b", "/a")}
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/old" {
 			http.Redirect(w, r, "/b", http.StatusMovedPermanently)
 			return
 		}
 		site.ServeHTTP(w, r)
 	}))
-	p := start(t, n.config(t.TempDir()))
+	p := start(t, config(n, t.TempDir()))
 	a := Account{ID: "id-alice", Purpose: "search-index"}
 	j, err := p.c.Start(t.Context(), a, Batch, Order{URLs: []string{root + "a", root + "a/", root + "old", root + "b", root + "a", root + "missing"}})
 	if err != nil {
@@ -73,14 +75,14 @@ func TestBatchFetchesWhatIsListedAndNothingElse(t *testing.T) {
 
 func TestBatchIsExtendedWhileItRuns(t *testing.T) {
 	held := make(chan struct{})
-	site, _ := tree(8)
-	n := newNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	site, _ := crawltest.Tree(8)
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			<-held
 		}
 		site.ServeHTTP(w, r)
 	}))
-	p := start(t, n.config(t.TempDir()))
+	p := start(t, config(n, t.TempDir()))
 	a := Account{ID: "id-alice", Purpose: "search-index"}
 	j, err := p.c.Start(t.Context(), a, Batch, Order{URLs: []string{root}})
 	if err != nil {
@@ -103,13 +105,13 @@ func TestBatchIsExtendedWhileItRuns(t *testing.T) {
 }
 
 func TestMapListsAddressesAndFetchesNone(t *testing.T) {
-	n := newNetwork(t, pages{
-		"/":             page("root", "/linked", "/both", "/picture.png", "http://elsewhere.test/"),
+	n := crawltest.New(t, crawltest.Site{
+		"/":             crawltest.Page("root", "/linked", "/both", "/picture.png", "http://elsewhere.test/"),
 		"/robots.txt":   "Sitemap: " + root + "sitemap2.xml\n",
 		"/sitemap.xml":  `<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><url><loc>` + root + `both</loc></url><url><loc>` + root + `listed</loc></url></urlset>`,
 		"/sitemap2.xml": `<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><url><loc>` + root + `second</loc></url></urlset>`,
 	})
-	p := start(t, n.config(t.TempDir()))
+	p := start(t, config(n, t.TempDir()))
 	a := Account{ID: "id-alice", Purpose: "search-index"}
 	for name, tt := range map[string]struct {
 		order Order
@@ -145,7 +147,7 @@ func TestMapListsAddressesAndFetchesNone(t *testing.T) {
 			t.Errorf("%s: %v with %d completed (-want +got):\n%s", name, j.State, j.Completed, diff)
 		}
 	}
-	for path := range n.hits {
+	for path := range n.Hits() {
 		if slices.Contains([]string{"/linked", "/both", "/listed", "/second"}, path) {
 			t.Errorf("%s was fetched, but only its address was asked for", path)
 		}
