@@ -180,14 +180,17 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 		return
 	}
 	a.sum = sha256.Sum256(a.Body)
-	place, err := c.archive.Write(exchange(a, at.String()))
-	if err != nil {
+	archived := exchange(a, at.String())
+	if order.wants(FormatWARC) && order.wants(FormatMarkdown) {
+		archived.Conversion = []byte(t.Markdown)
+	}
+	if o.place, err = c.archive.Write(archived); err != nil {
 		c.metrics.archiveErrors.Inc()
 		o.fate, o.ready = wait, c.cfg.Clock().Add(storePause)
 		return
 	}
 	o.fate = deliver
-	if o.document, err = json.Marshal(newDocument(o.job, a, t, rights, place, at.String())); err != nil {
+	if o.document, err = json.Marshal(newDocument(o.job, a, t, rights, o.place, at.String())); err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sward/crawler/warc"
 	"sward/internal/wire"
 )
 
@@ -35,8 +36,9 @@ type outcome struct {
 	item item
 	fate fate
 
-	document []byte // JSON; with deliver
-	page     []byte // packed, for the outbox, with deliver and fail; nil: not for the index
+	document []byte        // JSON; with deliver
+	place    warc.Location // of the records with its body; with deliver
+	page     []byte        // packed, for the outbox, with deliver and fail; nil: not for the index
 	links    []lead
 	final    string // where redirects led, canonical; empty: they did not
 	moved    bool   // the start address led to another host, which is now the job's
@@ -223,8 +225,9 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 		if j.kind == Map {
 			break
 		}
-		if _, err := t.do("INSERT INTO documents (job, seq, url, size, body) VALUES (?, ?, ?, ?, ?)",
-			j.id, j.completed, o.item.id, len(o.document), pack(o.document)); err != nil {
+		if _, err := t.do(`INSERT INTO documents (job, seq, url, size, archive_file, archive_at, archive_bytes, body)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			j.id, j.completed, o.item.id, len(o.document), o.place.File, o.place.Offset, o.place.Records, pack(o.document)); err != nil {
 			return err
 		}
 	case fail:

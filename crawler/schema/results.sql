@@ -6,6 +6,9 @@ CREATE TABLE documents (
   seq  INTEGER NOT NULL,                         -- 0, 1, 2 … within the job, without gaps
   url  INTEGER NOT NULL,
   size INTEGER NOT NULL,                         -- bytes of the JSON before compression
+  archive_file  TEXT    NOT NULL DEFAULT '',     -- where the exchange with its body is archived
+  archive_at    INTEGER NOT NULL DEFAULT 0,
+  archive_bytes INTEGER NOT NULL DEFAULT 0,      -- of all its records
   body BLOB    NOT NULL,                         -- zstd
   UNIQUE (job, seq)
 ) STRICT;
