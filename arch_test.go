@@ -31,11 +31,12 @@ var imports = map[string][]string{
 	"internal/tunnel":   {"internal/bbr", "internal/identity", "internal/wire"},
 	"crawler/fetch":     {"internal/wire", "policy"},
 	"crawler/text":      {"crawler/link"},
+	"crawler/trust":     {"crawler/text"},
 	"crawler/rights":    {"crawler/text"},
 	"crawler/crawltest": {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
 	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
-	"crawler":     {"crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/rights", "crawler/text", "crawler/warc", "internal/wire", "policy"},
+	"crawler":     {"crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
 	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},

@@ -1,0 +1,159 @@
+package trust
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+const firstPages = 20
+
+// findings is what comparing comes to, for altered pages of every kind on sites of every kind.
+func findings() (list []Finding) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for _, site := range dynamics {
+		for _, alter := range alterations {
+			n := r.IntN(1000)
+			page := alter(article(n, site(visit{n})), r)
+			list = append(list, Judge(read(page), read(article(n, site(visit{n + 1}))), read(article(n, site(visit{n + 2})))))
+		}
+	}
+	return list
+}
+
+// An edge that alters one page of a hundred is found within 300 of its pages that are checked, and suspended later.
+func TestEdgeThatAltersOnePageInAHundredIsFound(t *testing.T) {
+	const runs, within = 20_000, 300
+	possible := findings()
+	r := rand.New(rand.NewPCG(1, 1))
+	found, guilty, pages, checked := 0, 0, 0, 0
+	for range runs {
+		var s Standing
+		for n := 1; n <= 20_000 && !s.Suspended; n++ {
+			s.Pages++
+			if r.Float64() >= s.Rate(0.02, firstPages) {
+				continue
+			}
+			site := fmt.Sprint(r.IntN(50))
+			if r.Float64() >= altering {
+				s.Match(site)
+			} else if f := possible[r.IntN(len(possible))]; f == Altered {
+				s.Mismatch(site, WeightTLS)
+			} else if f == Numbers {
+				s.Mismatch(site, WeightNumbers)
+			}
+			if s.Mismatches == 1 && s.Clean == 0 {
+				if s.Matches < within {
+					found++
+				}
+				pages += int(s.Pages)
+			}
+			if s.Matches+s.Mismatches > 2000 {
+				break
+			}
+		}
+		if s.Suspended {
+			guilty++
+			checked += int(s.Matches + s.Mismatches)
+		}
+	}
+	share := float64(found) / runs
+	exact := 1 - math.Pow(1-altering, within) // 0.951, if no altered page that is checked goes unseen
+	t.Logf("found within %d checked pages: %.4f of %d edges (exact %.4f); at page %d on average; suspended: %.4f, after %d checked pages",
+		within, share, runs, exact, pages/runs, float64(guilty)/runs, checked/max(guilty, 1))
+	if exact < 0.95 || share < exact-3*math.Sqrt(exact*(1-exact)/runs) {
+		t.Errorf("found: got %.4f of the edges, want %.4f within three standard errors", share, exact)
+	}
+	if float64(guilty)/runs < 0.95 {
+		t.Errorf("suspended: got %.4f of the edges within 2000 checked pages, want 0.95", float64(guilty)/runs)
+	}
+}
+
+// Honest edges are accused wrongly as often as the weights assume, and by some sites much more: none is suspended, and
+// at any moment few are watched.
+func TestHonestEdgesAreNeverSuspended(t *testing.T) {
+	const edges, pages, sites = 300, 20_000, 100
+	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	r := rand.New(rand.NewPCG(2, 2))
+	all, watching := make([]Standing, edges), 0
+	known := make([]Site, sites)
+	for n := range pages {
+		for i := range all {
+			s := &all[i]
+			site := (n/16*7 + i*13) % sites // a lease is pages of one site
+			now = now.Add(10 * time.Millisecond)
+			if r.Float64() >= s.Rate(0.02, firstPages) && !known[site].Disputed(now) {
+				continue
+			}
+			wrong, weight := 0.0001, WeightTLS
+			switch {
+			case site == 0: // changes in a way that no reading shows
+				wrong = 0.3
+			case site < 20: // plain
+				wrong, weight = 0.001, WeightPlain
+			case site < 30: // counts
+				wrong, weight = 0.003, WeightNumbers
+			}
+			name := fmt.Sprint(site)
+			if r.Float64() >= wrong {
+				s.Match(name)
+				known[site].Match()
+			} else if s.Mismatch(name, known[site].Mismatch(fmt.Sprint(i), weight, now)) {
+				t.Fatalf("edge %d was suspended after %d matches and %d mismatches", i, s.Matches, s.Mismatches)
+			}
+		}
+	}
+	for _, s := range all {
+		if s.Name(firstPages) == "watched" {
+			watching++
+		}
+	}
+	t.Logf("after %d pages of each of %d edges %d are watched", pages, edges, watching)
+	if watching > edges/4 {
+		t.Errorf("watched: got %d of %d honest edges, want few", watching, edges)
+	}
+}
+
+func TestRateFallsWithAGoodNameAndRisesWithAStrike(t *testing.T) {
+	var s Standing
+	for range firstPages {
+		if got := s.Rate(0.02, firstPages); got != 1 {
+			t.Fatalf("rate of a new edge after %d pages: got %v, want 1", s.Matches, got)
+		}
+		s.Match("a.test")
+	}
+	for range 80 {
+		s.Match("a.test")
+	}
+	if got := s.Rate(0.02, firstPages); got != 0.2 {
+		t.Errorf("rate after 100 pages: got %v, want 0.2", got)
+	}
+	for range 5000 {
+		s.Match("a.test")
+	}
+	if got := s.Rate(0.02, firstPages); got != 0.02 || s.Share() != 1 {
+		t.Errorf("rate with a name: got %v and share %v, want 0.02 and 1", got, s.Share())
+	}
+	s.Mismatch("a.test", WeightNumbers)
+	if got := s.Rate(0.02, firstPages); got != 1 || s.Share() >= 1 {
+		t.Errorf("after the weakest strike: got rate %v and share %v, want 1 and less than 1", got, s.Share())
+	}
+}
+
+func TestOneSiteAloneSuspendsNobodyWithoutTheEdgesOwnLine(t *testing.T) {
+	var s Standing
+	for range 100 {
+		if s.Mismatch("news.test", WeightTLS) {
+			t.Fatal("suspended on the word of one site")
+		}
+	}
+	if !s.Mismatch("shop.test", WeightTLS) && !s.Mismatch("shop.test", WeightTLS) {
+		t.Errorf("not suspended with two sites against it: %+v", s)
+	}
+	var forger Standing
+	if !forger.Forged() || forger.Forged() {
+		t.Error("a forged signature is to suspend at once, and once")
+	}
+}
