@@ -43,6 +43,9 @@ type Provenance struct {
 	Hidden      bool          `json:"hiddenTextDropped,omitempty"`
 	Canonical   string        `json:"canonical,omitempty"` // as claimed by the page
 	Rights      rights.Rights `json:"rights"`
+
+	DuplicateOf   string `json:"duplicateOf,omitempty"`   // the document of this job that has the text already
+	DuplicateKind string `json:"duplicateKind,omitempty"` // exact or near
 }
 
 // warcPlace is a warc.Location in the API's spelling.

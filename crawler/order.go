@@ -42,7 +42,8 @@ type Order struct {
 	CrawlEntireDomain      bool          `json:"crawlEntireDomain,omitempty"`
 	AllowExternalLinks     bool          `json:"allowExternalLinks,omitempty"`
 	AllowSubdomains        bool          `json:"allowSubdomains,omitempty"`
-	Delay                  float64       `json:"delay,omitempty"` // seconds
+	Delay                  float64       `json:"delay,omitempty"`  // seconds
+	Dedupe                 string        `json:"dedupe,omitempty"` // ours: mark (default), exact or near
 	Scrape                 ScrapeOptions `json:"scrapeOptions,omitzero"`
 
 	// URLs are the pages of a Batch. They are rows of the frontier, and not kept with the order.
@@ -172,6 +173,8 @@ func (o Order) check() error {
 		return fmt.Errorf("maxDiscoveryDepth is not negative")
 	case !slices.Contains([]string{"", "skip", "include", "only"}, o.Sitemap):
 		return fmt.Errorf("sitemap is skip, include or only, not %.20q", o.Sitemap)
+	case !slices.Contains([]string{"", dedupeMark, dedupeExact, dedupeNear}, o.Dedupe):
+		return fmt.Errorf("dedupe is mark, exact or near, not %.20q", o.Dedupe)
 	case !slices.Contains([]string{"", "edge", "tunnel"}, o.Execution):
 		return fmt.Errorf("execution is edge or tunnel, not %.20q", o.Execution)
 	case !(o.Delay >= 0 && o.Delay <= maxDelay):

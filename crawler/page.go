@@ -190,6 +190,7 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 		return
 	}
 	o.fate = deliver
+	o.likeness = newLikeness(at.String(), t.Plain, a.sum)
 	if o.document, err = json.Marshal(newDocument(o.job, a, t, rights, o.place, at.String())); err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
 		return
@@ -206,7 +207,7 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	} else if c.cfg.Store != nil && crawled && a.Status < 300 && !order.textless() {
 		o.page = packPage(Page{
 			URL: at.String(), Title: t.Title, Description: t.Description, Language: t.Language, Text: t.Plain,
-			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: text.Simhash(t.Plain),
+			Headings: t.Headings, Fetched: a.Started, Edge: a.exit, SHA256: fmt.Sprintf("%x", a.sum), Simhash: o.likeness.simhash,
 			Also: also,
 		})
 	}

@@ -46,8 +46,10 @@ type outcome struct {
 	code   string // why not, a code's name
 	owner  wire.Owner
 	detail string
-	ready  time.Time // with retry and wait
-	avoid  []string  // edges not to be asked again
+
+	likeness *likeness // with deliver: what its text is known again by; nil: it is no matter
+	ready    time.Time // with retry and wait
+	avoid    []string  // edges not to be asked again
 }
 
 // settlement is an outcome on its way through the settler.
@@ -95,11 +97,12 @@ func (c *Crawler) settleGroup(ctx context.Context, group []*settlement) error {
 	fates := make([]fate, len(group))
 	err := c.store.update(func(tx *tx) error {
 		for i, s := range group {
-			done, err := tx.settle(&s.outcome, c.cfg.Clock())
+			o := s.outcome // a copy: what is undone with the transaction is settled anew
+			done, err := tx.settle(&o, c.cfg.Clock())
 			if err != nil {
 				return err
 			}
-			fates[i] = s.fate
+			fates[i] = o.fate
 			if done != Scraping {
 				ended[s.job] = done
 			}
@@ -156,6 +159,9 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 		if !first || j.completed >= j.quota {
 			o.fate = skip
 		}
+		if err := t.dedupe(o); err != nil {
+			return 0, err
+		}
 	}
 	state := map[fate]int{deliver: urlDone, skip: urlSkipped, fail: urlFailed}[o.fate]
 	if state == urlDone && j.kind == Map {
@@ -170,6 +176,9 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 		return Scraping, nil
 	}
 	if err := t.record(o, j, now); err != nil {
+		return 0, err
+	}
+	if err := t.keepText(o); err != nil {
 		return 0, err
 	}
 	if _, err := t.discover(j, o.links, o.item.id, now); err != nil {

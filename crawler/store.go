@@ -169,6 +169,15 @@ func (t *tx) query(query string, args ...any) *sql.Row {
 	return stmt.QueryRowContext(context.Background(), args...)
 }
 
+// list runs a query for several rows inside the transaction. They are to be closed before its next statement.
+func (t *tx) list(query string, args ...any) (*sql.Rows, error) {
+	stmt, err := t.stmt(query) //nolint:sqlclosecheck // close ends it with the store
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(context.Background(), args...)
+}
+
 func (s *store) close() error {
 	var errs []error
 	for _, stmt := range s.prepared {

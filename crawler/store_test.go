@@ -179,7 +179,7 @@ func TestExpiredJobsAreForgotten(t *testing.T) {
 	if _, err := p.c.Job(t.Context(), alice, job.ID); !errors.Is(err, ErrNoJob) {
 		t.Errorf("an expired job: got %v, want %v", err, ErrNoJob)
 	}
-	for _, table := range []string{"jobs", "urls", "documents", "errors"} {
+	for _, table := range []string{"jobs", "urls", "documents", "errors", "texts"} {
 		var rows int
 		if err := p.c.store.row(t.Context(), "SELECT count(*) FROM "+table).Scan(&rows); err != nil || rows != 0 {
 			t.Errorf("rows of %s: got %d, %v, want 0", table, rows, err)

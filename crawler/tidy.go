@@ -68,7 +68,7 @@ func (c *Crawler) tidyOnce(ctx context.Context) error {
 // forget removes a job and all that hangs on it, a chunk at a time; the job itself last, so that what
 // a crash leaves is found again.
 func (c *Crawler) forget(ctx context.Context, id int64) error {
-	for _, table := range []string{"urls", "documents", "errors"} {
+	for _, table := range []string{"urls", "documents", "errors", "texts"} {
 		for n := int64(tidyChunk); n == tidyChunk; {
 			if ctx.Err() != nil {
 				return ctx.Err()
