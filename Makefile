@@ -17,7 +17,7 @@ TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 GEO     := .cache/geo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan clients demo check cross geo sdk clean
+.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan bench-crawl clients demo check cross geo sdk clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,15 @@ clients: build .cache/clients/node_modules .cache/clients/curl ## Run real clien
 	mkdir -p .cache/clients
 	cp internal/bench/clients/scripts/package*.json .cache/clients/
 	-cd .cache/clients && npm ci --no-audit --no-fund --ignore-scripts
+
+# The site: Debian's documentation packages, unpacked and not installed.
+.cache/docs/%:
+	mkdir -p .cache/docs && cd .cache/docs && apt-get download $* && dpkg -x $*_*.deb $* && rm $*_*.deb
+
+bench-crawl: .cache/docs/python3.11-doc .cache/docs/postgresql-doc-15 ## Measure crawls of real sites beside colly, Scrapy and wget (needs apt-get)
+	$(SHIP) build -o $(BIN)/tools/crawl ./internal/bench/crawl
+	$(BIN)/tools/crawl -site .cache/docs/python3.11-doc/usr/share/doc/python3.11/html
+	$(BIN)/tools/crawl -site .cache/docs/postgresql-doc-15/usr/share/doc/postgresql-doc-15/html
 
 bench-scale: ## Measure what 10,000 idle edges cost a relay, and how fast 1,000 are back after its restart
 	$(SHIP) run ./internal/bench/scale

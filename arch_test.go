@@ -48,6 +48,7 @@ var imports = map[string][]string{
 	"internal/bench/clients": {"internal/bench/rig"},
 	"internal/bench/peers":   {"internal/bench/rig"},
 	"internal/bench/road":    {"internal/daemon", "internal/identity", "internal/sandbox"},
+	"internal/bench/crawl":   {"crawler", "internal/hub", "internal/sandbox"},
 	"internal/bench/scale":   {"accounting", "internal/identity", "internal/tunnel", "internal/wire", "relay"},
 	// Layer 4 is wiring.
 	"internal/testnet": {"docs", "accounting", "crawler", "edge", "indexer", "internal/daemon", "internal/hub", "internal/identity", "internal/sandbox", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay"},

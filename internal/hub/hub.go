@@ -51,6 +51,8 @@ type Config struct {
 	Roots     *x509.CertPool // for TLS that ends at the crawler; nil: the system's
 	Delay     time.Duration  // between two requests to one host, 0: the crawler's default
 	AuditRate float64        // share of pages fetched by a second road, 0: the crawler's default
+
+	Crawl func(*crawler.Config) // changes the crawler before it is opened: tests and benches do
 }
 
 // Hub is a store while it is open, and Workers are what runs in it.
@@ -95,13 +97,16 @@ func Open(cfg Config) (h *Hub, err error) {
 		return h, fmt.Errorf("open index: %w", err)
 	}
 	h.peers = newPeers(cfg, h.Book)
-	h.Crawler, err = crawler.Open(crawler.Config{
+	crawling := crawler.Config{
 		Dir: filepath.Join(cfg.Dir, "crawl"), Clock: cfg.Clock, Log: cfg.Log, Roots: cfg.Roots,
 		Delay: cfg.Delay, AuditRate: cfg.AuditRate,
 		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, Verify: h.verify,
 		Suspect: h.suspect, Store: h.store,
-	})
-	if err != nil {
+	}
+	if cfg.Crawl != nil {
+		cfg.Crawl(&crawling)
+	}
+	if h.Crawler, err = crawler.Open(crawling); err != nil {
 		return h, fmt.Errorf("open crawler: %w", err)
 	}
 	return h, writeAddress(cfg.Dir, Address{Internal: cfg.Internal.Addr().String(), Network: cfg.Network, Hub: cfg.Key.ID()})
