@@ -29,10 +29,10 @@ var imports = map[string][]string{
 	// Layer 1 gives the roles their tools.
 	"accounting":        {"internal/daemon", "internal/identity", "internal/wire"},
 	"internal/tunnel":   {"internal/bbr", "internal/identity", "internal/wire"},
-	"crawler/fetch":     {"internal/wire", "policy"},
+	"crawler/fetch":     {"crawler/link", "internal/wire", "policy"},
 	"crawler/text":      {"crawler/link"},
 	"crawler/trust":     {"crawler/text"},
-	"crawler/rights":    {"crawler/text"},
+	"crawler/rights":    {"crawler/link", "crawler/text"},
 	"crawler/crawltest": {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
 	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sward/crawler/link"
 	"sward/internal/wire"
 )
 
@@ -47,7 +48,7 @@ type group struct {
 // rule is one Allow or Disallow line.
 type rule struct {
 	allow   bool
-	pattern pattern
+	pattern link.Pattern
 	line    string // as written, for the record
 }
 
@@ -141,7 +142,7 @@ func (p *robotsParser) rule(allow bool, value, line string) {
 	if value == "" {
 		return // "Disallow:" forbids nothing
 	}
-	g.rules = append(g.rules, rule{allow: allow, pattern: parsePattern(value), line: clip(line)})
+	g.rules = append(g.rules, rule{allow: allow, pattern: link.ParsePattern(value), line: clip(line)})
 	p.robots.size += ruleOverhead
 }
 
@@ -226,12 +227,12 @@ func (r *Robots) Test(agent, path string) Verdict {
 	if path == robotsPath {
 		return Verdict{Allowed: true}
 	}
-	path = canonicalPath(path)
+	path = link.CanonicalPath(path)
 	best, decided := -1, Verdict{Allowed: true}
 	for g := range r.groupsFor(agent, r.groups) {
 		for _, rule := range g.rules {
-			n := rule.pattern.octets()
-			if n < best || n == best && !rule.allow || !rule.pattern.match(path) {
+			n := rule.pattern.Octets()
+			if n < best || n == best && !rule.allow || !rule.pattern.Match(path) {
 				continue
 			}
 			best, decided = n, Verdict{Allowed: rule.allow, Rule: rule.line}

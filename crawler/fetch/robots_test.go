@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sward/crawler/link"
 )
 
 // The cases follow RFC 9309: its sections 2.1 to 2.2.4 and 5, and the points on which
@@ -198,7 +200,7 @@ func FuzzRobots(f *testing.F) {
 		if !v.Allowed && v.Rule == "" {
 			t.Errorf("refused %q without a rule", path)
 		}
-		if again := r.Test(DefaultAgent, canonicalPath(path)); path != robotsPath && canonicalPath(path) != robotsPath && again != v {
+		if again := r.Test(DefaultAgent, link.CanonicalPath(path)); path != robotsPath && link.CanonicalPath(path) != robotsPath && again != v {
 			t.Errorf("canonical form of %q decides %+v, the path itself %+v", path, again, v)
 		}
 	})

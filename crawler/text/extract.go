@@ -54,7 +54,10 @@ type Content struct {
 	Plain              string // the same without markup, a block a line
 	Headings           []string
 	Canonical          string            // rel=canonical as the page claims it; the caller judges whether to believe it
-	Robots             string            // content of meta robots, lower case
+	Robots             string            // content of meta robots, and of the tag with our name, lower case
+	TDMReservation     string            // content of meta tdm-reservation (W3C TDMRep)
+	TDMPolicy          string            // and of tdm-policy
+	Licences           []string          // rel=license that name an RSL document, absolute
 	OG                 map[string]string // Open Graph properties, without the og: prefix
 	Links              []string          // absolute and canonical, each once, in document order
 	Images             []string          // likewise

@@ -400,13 +400,18 @@ func TestMetadataIsFoundWhereSitesPutIt(t *testing.T) {
 		{"broken linked data", `<script type="application/ld+json">{"author":</script><meta name=author content=B>`, Content{Author: "B"}},
 		{"deep linked data", `<script type="application/ld+json">` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `</script>`, Content{}},
 		{"several robots", `<meta name=robots content="NoIndex"><meta name=ROBOTS content="noai">`, Content{Robots: "noindex, noai"}},
+		{"robots of our name", `<meta name=SwardBot content="noai"><meta name=otherbot content="noindex">`, Content{Robots: "noai"}},
+		{"reservation", `<meta name=tdm-reservation content="1"><meta name="tdm-policy" content="https://a.example/p.json">`,
+			Content{TDMReservation: "1", TDMPolicy: "https://a.example/p.json"}},
+		{"licence", `<link rel=license type="application/rsl+xml" href="/rsl.xml"><link rel=license href="/terms">`, Content{Licences: []string{"https://site.example/rsl.xml"}}},
 		{"canonical relative", `<link rel=canonical href="../other#x">`, Content{Canonical: "https://site.example/other"}},
 		{"canonical of another scheme", `<link rel=canonical href="ftp://site.example/x">`, Content{}},
 		{"odd date stays", `<meta name=date content="last spring">`, Content{Published: "last spring"}},
 		{"author is no address", `<meta name=author content="https://a.example/me"><meta name="dc.creator" content="C">`, Content{Author: "C"}},
 	} {
 		x := extractHTML(t, "<head>"+c.head+"</head><body></body>", Options{})
-		got := Content{Title: x.Title, Language: x.Language, Author: x.Author, Published: x.Published, Robots: x.Robots, Canonical: x.Canonical}
+		got := Content{Title: x.Title, Language: x.Language, Author: x.Author, Published: x.Published, Robots: x.Robots, Canonical: x.Canonical,
+			TDMReservation: x.TDMReservation, TDMPolicy: x.TDMPolicy, Licences: x.Licences}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}

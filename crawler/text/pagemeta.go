@@ -17,6 +17,7 @@ const (
 	maxRobots     = 16        // tags that speak to robots
 	maxLinkedData = 256 << 10 // bytes of a page's schema.org facts
 	maxGraphDepth = 8         // levels of them that are searched
+	maxLicences   = 4         // RSL documents that one page names
 )
 
 // facts are what a page says about itself. The first statement of a kind counts.
@@ -24,6 +25,7 @@ type facts struct {
 	Content
 	og     map[string]string
 	robots []string
+	terms  []string // addresses of RSL documents, as written
 }
 
 func newFacts() facts { return facts{og: make(map[string]string)} }
@@ -41,13 +43,14 @@ func readMeta(doc *html.Node, base *url.URL) Content {
 			if f.Canonical == "" && strings.EqualFold(attr(n, "rel"), "canonical") {
 				f.Canonical, _ = link.Canonical(attr(n, "href"), base)
 			}
+			f.licence(n)
 		case atom.Script:
 			readLinkedData(&f.Content, textOf(n))
 		default:
 			f.element(n)
 		}
 	}
-	return f.content()
+	return f.content(base)
 }
 
 // element learns from one element whose attributes say all.
@@ -64,7 +67,14 @@ func (f *facts) element(n *html.Node) {
 	}
 }
 
-func (f *facts) content() Content {
+// licence takes a link to an RSL document. One to a page for people (rel=license is older than RSL) says nothing to us.
+func (f *facts) licence(n *html.Node) {
+	if len(f.terms) < maxLicences && strings.EqualFold(attr(n, "rel"), "license") && strings.EqualFold(attr(n, "type"), "application/rsl+xml") {
+		f.terms = append(f.terms, attr(n, "href"))
+	}
+}
+
+func (f *facts) content(base *url.URL) Content {
 	t := f.Content
 	first(&t.Title, f.og["title"])
 	first(&t.Description, f.og["description"])
@@ -73,6 +83,11 @@ func (f *facts) content() Content {
 	t.Robots = Line(strings.ToLower(strings.Join(f.robots, ", ")), maxMetaText)
 	if len(f.og) > 0 {
 		t.OG = f.og
+	}
+	for _, ref := range f.terms {
+		if at, err := link.Canonical(ref, base); err == nil {
+			t.Licences = append(t.Licences, at)
+		}
 	}
 	return t
 }
@@ -96,7 +111,11 @@ func (f *facts) meta(n *html.Node) {
 		}
 	case "article:published_time", "date", "dc.date", "dc.date.issued", "datepublished", "parsely-pub-date", "citation_publication_date":
 		first(&f.Published, content)
-	case "robots":
+	case "tdm-reservation":
+		first(&f.TDMReservation, content)
+	case "tdm-policy":
+		first(&f.TDMPolicy, content)
+	case "robots", "swardbot":
 		if len(f.robots) < maxRobots {
 			f.robots = append(f.robots, strings.TrimSpace(content))
 		}

@@ -103,6 +103,8 @@ func tellingAttributes(z *html.Tokenizer, more bool, to []html.Attribute) []html
 			name = "property"
 		case "rel":
 			name = "rel"
+		case "type":
+			name = "type"
 		case "lang":
 			name = "lang"
 		case "http-equiv":
@@ -138,6 +140,7 @@ func (s *scan) element(n *html.Node) {
 		if s.canonical == "" && strings.EqualFold(attr(n, "rel"), "canonical") {
 			s.canonical = attr(n, "href")
 		}
+		s.licence(n)
 	case atom.Meta:
 		if strings.EqualFold(attr(n, "http-equiv"), "refresh") {
 			s.leads.add(refreshTarget(attr(n, "content")))
@@ -150,7 +153,7 @@ func (s *scan) element(n *html.Node) {
 
 func (s *scan) content(page *url.URL) Content {
 	base := baseAddress(s.base, page)
-	t := s.facts.content()
+	t := s.facts.content(base)
 	t.Extractor = scanName
 	if s.canonical != "" {
 		t.Canonical, _ = link.Canonical(s.canonical, base)

@@ -15,7 +15,7 @@ import (
 func known(c Content) Content {
 	return Content{
 		Title: c.Title, Description: c.Description, Language: c.Language, Author: c.Author, Published: c.Published, Canonical: c.Canonical,
-		Robots: c.Robots, OG: c.OG, Links: c.Links, Images: c.Images,
+		Robots: c.Robots, TDMReservation: c.TDMReservation, TDMPolicy: c.TDMPolicy, Licences: c.Licences, OG: c.OG, Links: c.Links, Images: c.Images,
 	}
 }
 
@@ -32,6 +32,7 @@ func TestScanFindsWhatExtractFinds(t *testing.T) {
 	sources := map[string]string{
 		"base behind links": `<a href="x">1</a><base href="/other/"><a href="y">2</a>`,
 		"no html":           "plain words",
+		"terms":             `<meta name=tdm-reservation content=1><link rel=license type="application/rsl+xml" href="r.xml"><base href="/o/"><meta name=swardbot content=noai>`,
 		"svg title":         `<svg><title>icon</title></svg>`,
 		"comment and script": `<!-- <a href="/c"> --><script>"<a href='/s'>"</script><style><a href="/t"></style><noscript><a href="/n"></noscript>` +
 			`<textarea><a href="/x"></textarea><iframe><a href="/i"></iframe><a href=/real>r</a>`,

@@ -1,32 +1,32 @@
-package fetch
+package link
 
 import "strings"
 
-// pattern is the path of an Allow or Disallow line: literal pieces with anything in
-// between, from the start of the path, to its end if the line says so with "$".
-type pattern struct {
+// Pattern is the path of an Allow or Disallow line, and of the files that borrow its language (Content-Usage, tdmrep.json,
+// RSL): literal pieces with anything in between, from the start of the path, to its end if the line says so with "$".
+type Pattern struct {
 	text     string // canonical; each "*" in it is the wildcard
 	anchored bool
 }
 
-// parsePattern reads the value of a rule.
-func parsePattern(value string) pattern {
+// ParsePattern reads the path of a rule. Every text is a pattern.
+func ParsePattern(value string) Pattern {
 	text, anchored := strings.CutSuffix(value, "$")
-	return pattern{text: canonical(text, true), anchored: anchored}
+	return Pattern{text: canonical(text, true), anchored: anchored}
 }
 
-// octets is how specific the pattern is.
-func (p pattern) octets() int {
+// Octets is how specific the pattern is: of those that match, the longest decides (RFC 9309 §2.2.2).
+func (p Pattern) Octets() int {
 	if p.anchored {
 		return len(p.text) + 1
 	}
 	return len(p.text)
 }
 
-// match reports whether the pattern fits a canonical path. Taking each piece where
+// Match reports whether the pattern fits a canonical path. Taking each piece where
 // it first occurs is enough, since "*" is the only wildcard: nothing backtracks, and
 // a hostile pattern costs no more than its own length and that of the path.
-func (p pattern) match(path string) bool {
+func (p Pattern) Match(path string) bool {
 	piece, more, wild := strings.Cut(p.text, "*")
 	rest, ok := strings.CutPrefix(path, piece)
 	if !ok {
@@ -49,8 +49,8 @@ func (p pattern) match(path string) bool {
 	}
 }
 
-// canonicalPath is a path and query in the form in which patterns are compared.
-func canonicalPath(path string) string { return canonical(path, false) }
+// CanonicalPath is a path and query in the form in which patterns are compared.
+func CanonicalPath(path string) string { return canonical(path, false) }
 
 // canonical gives one spelling to paths that mean the same (RFC 9309 §2.2.2): what
 // need not be escaped is not, what is not ASCII is, and hex digits are capitals.
