@@ -23,6 +23,7 @@ import (
 
 	"sward/accounting"
 	"sward/crawler"
+	"sward/crawler/console"
 	"sward/indexer"
 	"sward/internal/daemon"
 	"sward/internal/identity"
@@ -63,6 +64,7 @@ type Hub struct {
 	Index   *indexer.Index
 	Crawler *crawler.Crawler
 	peers   *peers
+	pages   http.Handler // of the API, for browsers
 }
 
 // Open opens the stores below cfg.Dir.
@@ -79,6 +81,9 @@ func Open(cfg Config) (h *Hub, err error) {
 			err = errors.Join(err, h.Close())
 		}
 	}()
+	if h.pages, err = console.New(); err != nil {
+		return h, err
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return h, err
 	}

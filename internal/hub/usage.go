@@ -10,6 +10,7 @@ import (
 
 	"sward/accounting"
 	"sward/crawler/api"
+	"sward/crawler/console"
 	"sward/internal/wire"
 )
 
@@ -20,7 +21,8 @@ const (
 	maxQuery = 1024
 )
 
-// apiHandler is what partners call with their key: what the network was used for, and the crawl API.
+// apiHandler is what partners call with their key: what the network was used for, and the crawl API, whose pages for
+// browsers need none.
 func (h *Hub) apiHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/usage", h.getUsage)
@@ -28,6 +30,9 @@ func (h *Hub) apiHandler() http.Handler {
 		w.Header().Set("Allow", "GET, HEAD")
 		reply(w, http.StatusMethodNotAllowed, failureOf(wire.BadRequest, "usage is asked for with GET"))
 	})
+	for _, path := range console.Paths() {
+		mux.Handle(path, h.pages)
+	}
 	mux.Handle("/", api.New(api.Config{Crawler: h.Crawler, Authorise: h.authorise, Log: h.cfg.Log}))
 	return mux
 }
