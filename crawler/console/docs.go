@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/yuin/goldmark"
 )
 
@@ -223,9 +224,9 @@ func curl(o operation) string {
 	case o.Method == "DELETE":
 		line += "-X DELETE "
 	case len(o.RequestBody.Content.keys) > 0:
-		example, err := json.Marshal(o.RequestBody.Content.of[o.RequestBody.Content.keys[0]].Example)
+		example, err := yaml.YAMLToJSON(o.RequestBody.Content.of[o.RequestBody.Content.keys[0]].Example)
 		if err == nil {
-			line += "-H 'Content-Type: application/json' \\\n  -d '" + string(example) + "' \\\n  "
+			line += "-H 'Content-Type: application/json' \\\n  -d '" + strings.TrimSpace(string(example)) + "' \\\n  "
 		}
 	}
 	return line + `"$SWARD_API` + path + `"`

@@ -55,7 +55,7 @@ type body struct {
 	Description string
 	Content     ordered[struct {
 		Schema  schema
-		Example any
+		Example yaml.RawMessage
 	}]
 }
 
