@@ -34,15 +34,16 @@ var imports = map[string][]string{
 	"crawler/trust":     {"crawler/text"},
 	"crawler/rights":    {"crawler/link", "crawler/text"},
 	"crawler/crawltest": {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
+	"internal/outside":  {"internal/wire", "policy"},
 	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler":     {"crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
-	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
+	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/outside", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
 	"crawler/console":        {"crawler"}, // its test holds the description to the crawler's types
-	"internal/hub":           {"accounting", "crawler", "crawler/api", "crawler/console", "indexer", "internal/daemon", "internal/identity", "internal/tunnel", "internal/wire", "policy"},
+	"internal/hub":           {"accounting", "crawler", "crawler/api", "crawler/console", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy"},
 	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
 	"internal/bench/wan":     {"internal/bench/rig"},

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"sward/crawler/fetch"
+	"sward/internal/outside"
 	"sward/internal/tunnel"
 	"sward/internal/wire"
 	"sward/policy"
@@ -69,7 +70,7 @@ func (e *Edge) allowURL(w *crawlWork) func(*url.URL) error {
 			err = e.policy.Check(policy.Request{App: w.app, Purpose: w.purpose, Target: target, Time: e.cfg.Clock()})
 		}
 		if err != nil {
-			why := refusal(err)
+			why := outside.Refusal(err)
 			e.refusals.add(e.cfg.Clock(), wire.AppCrawl, u.Hostname(), why.Code)
 			return why
 		}
@@ -86,7 +87,7 @@ func (e *Edge) dialForCrawl(ctx context.Context, _, hostport string) (net.Conn, 
 	}
 	target, err := policy.ParseTarget(hostport)
 	if err != nil {
-		return nil, refusal(err)
+		return nil, outside.Refusal(err)
 	}
 	conn, err := e.dialer.open(ctx, w.app, w.purpose, target)
 	if err != nil {

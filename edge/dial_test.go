@@ -6,10 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
+	"sward/internal/outside"
 	"sward/internal/wire"
 	"sward/policy"
 )
@@ -28,12 +28,11 @@ func newDoor(t *testing.T, answers map[string][]string, dial func(netip.AddrPort
 		t.Fatal(err)
 	}
 	d := &door{}
-	d.dialer = &dialer{
-		policy: rules, clock: fixed(noon),
-		gate: func() policy.Gate {
+	d.dialer = &dialer{policy: rules, clock: fixed(noon), Dialer: outside.Dialer{
+		Gate: func() policy.Gate {
 			return policy.Gate{Own: []netip.Prefix{netip.MustParsePrefix("2a02:8071:1:2::10/64")}}
 		},
-		resolve: func(_ context.Context, name string) ([]netip.Addr, error) {
+		Resolve: func(_ context.Context, name string) ([]netip.Addr, error) {
 			d.resolves.Add(1)
 			texts, known := answers[name]
 			if !known {
@@ -45,7 +44,7 @@ func newDoor(t *testing.T, answers map[string][]string, dial func(netip.AddrPort
 			}
 			return addrs, nil
 		},
-		dial: func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+		Dial: func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
 			d.dialled = append(d.dialled, to)
 			if err := dial(to); err != nil {
 				return nil, err
@@ -54,7 +53,7 @@ func newDoor(t *testing.T, answers map[string][]string, dial func(netip.AddrPort
 			t.Cleanup(func() { near.Close(); far.Close() })
 			return near, nil
 		},
-	}
+	}}
 	return d
 }
 
@@ -95,91 +94,6 @@ func TestEdgeRefusesPrivateAddress(t *testing.T) {
 	}
 }
 
-func TestANameIsResolvedOnceAndTheCheckedAddressIsDialled(t *testing.T) { // A20
-	answers := map[string][]string{"rebind.example": {"93.184.216.34"}}
-	d := newDoor(t, answers, func(netip.AddrPort) error {
-		answers["rebind.example"] = []string{"127.0.0.1"} // from now on
-		return nil
-	})
-	if err := d.try(t, "rebind.example:443"); err != nil {
-		t.Fatal(err)
-	}
-	if n := d.resolves.Load(); n != 1 {
-		t.Errorf("resolved %d times, want once", n)
-	}
-	if want := netip.MustParseAddrPort("93.184.216.34:443"); len(d.dialled) != 1 || d.dialled[0] != want {
-		t.Errorf("dialled %v, want %s", d.dialled, want)
-	}
-	if err := d.try(t, "rebind.example:443"); wire.CodeOf(err) != wire.DestLoopback {
-		t.Errorf("the next request: got %v, want %s", err, wire.DestLoopback)
-	}
-}
-
-func TestAddressesAreTriedInOrderUpToABound(t *testing.T) {
-	d := newDoor(t, map[string][]string{
-		"many.example": {"1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4", "1.1.1.5", "1.1.1.6"},
-		"two.example":  {"1.1.1.1", "1.1.1.2"},
-	}, func(to netip.AddrPort) error {
-		if to.Addr() == netip.MustParseAddr("1.1.1.2") {
-			return nil
-		}
-		return &net.OpError{Op: "dial", Err: errnoRefused}
-	})
-	if err := d.try(t, "two.example:443"); err != nil || len(d.dialled) != 2 {
-		t.Errorf("two.example: got %v after %d dials, want the second address to answer", err, len(d.dialled))
-	}
-	d.dialled = nil
-	d.dial = func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
-		d.dialled = append(d.dialled, to)
-		return nil, &net.OpError{Op: "dial", Err: errnoRefused}
-	}
-	if err := d.try(t, "many.example:443"); wire.CodeOf(err) != wire.DialRefused || len(d.dialled) != maxDials {
-		t.Errorf("many.example: got %v after %d dials, want %s after %d", err, len(d.dialled), wire.DialRefused, maxDials)
-	}
-}
-
-func TestDialErrorsKeepTheirMeaning(t *testing.T) {
-	for want, err := range map[wire.Code]error{
-		wire.DialRefused:     &net.OpError{Op: "dial", Err: errnoRefused},
-		wire.DialTimeout:     context.DeadlineExceeded,
-		wire.DialUnreachable: &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH},
-		wire.DestLoopback:    &net.OpError{Op: "dial", Err: policy.Gate{}.Check(netip.MustParseAddr("127.0.0.1"))},
-	} {
-		if got := dialError(err).Code; got != want {
-			t.Errorf("%v: got %s, want %s", err, got, want)
-		}
-	}
-	if got := resolveError(errors.New("server misbehaving")).Code; got != wire.DNSError {
-		t.Errorf("resolver failure: got %s, want %s", got, wire.DNSError)
-	}
-}
-
-func TestDefaultDialChecksTheSocketsOwnAddress(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	accepted := make(chan struct{})
-	go func() {
-		if c, err := l.Accept(); err == nil {
-			c.Close()
-			close(accepted)
-		}
-	}()
-	dial := DefaultDial(func() policy.Gate { return policy.Gate{} })
-	_, err = dial(t.Context(), netip.MustParseAddrPort(l.Addr().String()))
-	if !errors.Is(err, policy.ErrDenied) {
-		t.Errorf("dial to loopback below the gate: got %v, want a refusal", err)
-	}
-	l.Close()
-	select {
-	case <-accepted:
-		t.Error("a connection reached the listener")
-	default:
-	}
-}
-
 func TestOwnAddressesAreListedAnew(t *testing.T) {
 	now, listed := noon, 0
 	g := &gatekeeper{clock: func() time.Time { return now }, list: func() []netip.Prefix {
@@ -195,10 +109,10 @@ func TestOwnAddressesAreListedAnew(t *testing.T) {
 	if err := g.gate().Check(netip.MustParseAddr("93.0.0.2")); !errors.Is(err, policy.ErrDenied) {
 		t.Errorf("the machine's new address: got %v, want a refusal", err)
 	}
-	for _, p := range OwnPrefixes() {
+	for _, p := range outside.Own() {
 		if p.Addr().IsLoopback() {
 			return
 		}
 	}
-	t.Errorf("OwnPrefixes() = %v, want the loopback address among them", OwnPrefixes())
+	t.Errorf("outside.Own() = %v, want the loopback address among them", outside.Own())
 }

@@ -31,6 +31,7 @@ import (
 	"sward/accounting"
 	"sward/crawler/fetch"
 	"sward/internal/identity"
+	"sward/internal/outside"
 	"sward/internal/tunnel"
 	"sward/internal/wire"
 	"sward/policy"
@@ -74,9 +75,9 @@ type Config struct {
 
 	SessionLife time.Duration // of one session with a relay; default 45 to 52 minutes, at random
 
-	Resolve func(context.Context, string) ([]netip.Addr, error)     // default DefaultResolve
-	Dial    func(context.Context, netip.AddrPort) (net.Conn, error) // default DefaultDial
-	Own     func() []netip.Prefix                                   // this machine's addresses; default OwnPrefixes
+	Resolve func(context.Context, string) ([]netip.Addr, error)     // default outside.Resolve
+	Dial    func(context.Context, netip.AddrPort) (net.Conn, error) // default outside.Dial
+	Own     func() []netip.Prefix                                   // this machine's addresses; default outside.Own
 	Roots   *x509.CertPool                                          // for crawled pages; nil: the system's
 	Clock   func() time.Time                                        // in the owner's time zone; default time.Now
 	Log     *slog.Logger
@@ -96,10 +97,10 @@ func (c Config) withDefaults() Config {
 		c.Agent = "sward-edge"
 	}
 	if c.Resolve == nil {
-		c.Resolve = DefaultResolve
+		c.Resolve = outside.Resolve
 	}
 	if c.Own == nil {
-		c.Own = OwnPrefixes
+		c.Own = outside.Own
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -173,9 +174,9 @@ func New(cfg Config) (*Edge, error) {
 	e.gate = &gatekeeper{list: e.own, clock: cfg.Clock}
 	dial := cfg.Dial
 	if dial == nil {
-		dial = DefaultDial(e.gate.gate)
+		dial = outside.Dial(e.gate.gate)
 	}
-	e.dialer = &dialer{policy: rules, resolve: cfg.Resolve, dial: dial, gate: e.gate.gate, clock: cfg.Clock}
+	e.dialer = &dialer{outside.Dialer{Resolve: cfg.Resolve, Dial: dial, Gate: e.gate.gate}, rules, cfg.Clock}
 	e.fetcher = fetch.New(fetch.Config{Dial: e.dialForCrawl, Roots: cfg.Roots, Log: cfg.Log, Now: cfg.Clock})
 	e.metrics = newMetrics(e)
 	return e, nil
@@ -257,7 +258,7 @@ func (e *Edge) ready() *wire.Error {
 		return wire.Errorf(wire.OutOfHours, "the owner does not share at this hour")
 	}
 	if err := e.volume.check(); err != nil {
-		return refusal(err)
+		return outside.Refusal(err)
 	}
 	return nil
 }

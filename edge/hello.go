@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"sward/internal/outside"
 	"sward/internal/tunnel"
 	"sward/internal/wire"
 	"sward/policy"
@@ -54,7 +55,7 @@ func (d *dialer) vetHello(ctx context.Context, conn *tunnel.Stream, c *call) ([]
 	}
 	request := policy.Request{App: c.app, Purpose: c.purpose, Target: policy.Target{Host: host, Port: portTLS}, Time: d.clock()}
 	if err := d.policy.Check(request); err != nil {
-		return nil, wire.Errorf(wire.SNIMismatch, "the handshake names a server that is denied: %s", wire.CodeOf(refusal(err)))
+		return nil, wire.Errorf(wire.SNIMismatch, "the handshake names a server that is denied: %s", wire.CodeOf(outside.Refusal(err)))
 	}
 	return flight, nil
 }

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"net"
+	"sward/internal/outside"
 	"sync/atomic"
 )
 
@@ -22,7 +23,7 @@ func (l *lane) allow(ctx context.Context, limit int) (int, error) {
 	}
 	n, l.epoch, err = l.volume.reserve(n)
 	if err != nil {
-		return 0, refusal(err)
+		return 0, outside.Refusal(err)
 	}
 	return n, nil
 }

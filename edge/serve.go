@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"sward/internal/outside"
 	"sward/internal/splice"
 	"sward/internal/tunnel"
 	"sward/internal/wire"
@@ -96,7 +97,7 @@ func (s *session) admit(open wire.Open) (*call, error) {
 	case wire.AppProxy:
 		host, err := policy.ParseHost(open.Host)
 		if err != nil {
-			return nil, refusal(err)
+			return nil, outside.Refusal(err)
 		}
 		if open.Port == 0 {
 			return nil, wire.Errorf(wire.BadPort, "0 is no port")

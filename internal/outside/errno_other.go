@@ -1,6 +1,6 @@
 //go:build !windows
 
-package edge
+package outside
 
 import "syscall"
 
