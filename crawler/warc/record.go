@@ -63,6 +63,19 @@ func warcinfo(id, name string, now time.Time, more ...string) record {
 	return r
 }
 
+// Header is the start of a file that is put together of archived records, which keep the name of the warcinfo that they were
+// written under. What lines say of the file has the form "name: value".
+func Header(id, name string, made time.Time, lines ...string) ([]byte, error) {
+	for _, s := range append([]string{id, name}, lines...) {
+		if strings.ContainsAny(s, "\r\n") {
+			return nil, fmt.Errorf("start WARC file: %.40q is not one line", s)
+		}
+	}
+	var out bytes.Buffer
+	err := warcinfo(id, name, made, lines...).write(gzip.NewWriter(&out))
+	return out.Bytes(), err
+}
+
 func (x Exchange) check() error {
 	switch x.Truncated {
 	case "", "length", "time", "disconnect", "unspecified":
