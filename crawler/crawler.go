@@ -55,10 +55,12 @@ type Page struct {
 
 // Config is the outside world. Dir, OpenCrawl, OpenTunnel and Verify are required.
 type Config struct {
-	Dir   string           // database, archive
-	Clock func() time.Time // nil: time.Now
-	Log   *slog.Logger     // nil: discard
-	Roots *x509.CertPool   // for TLS that ends here (tunnel, audit); nil: the system's
+	Dir string // database, archive
+	// Database is the DSN of the PostgreSQL database that holds jobs and frontier. Empty: a SQLite file in Dir.
+	Database string
+	Clock    func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: discard
+	Roots    *x509.CertPool   // for TLS that ends here (tunnel, audit); nil: the system's
 
 	// OpenCrawl opens a crawl stream to some edge that is not in avoid.
 	OpenCrawl func(ctx context.Context, a Account, avoid []string) (conn net.Conn, edge string, err error)
@@ -156,7 +158,7 @@ func Open(cfg Config) (*Crawler, error) {
 		return nil, errors.New("open crawler: Dir, OpenCrawl, OpenTunnel and Verify are required")
 	}
 	cfg = cfg.withDefaults()
-	s, err := openStore(cfg.Dir)
+	s, err := openDatabase(cfg.Dir, cfg.Database)
 	if err != nil {
 		return nil, err
 	}

@@ -241,7 +241,8 @@ func (f *frontier) batch(ctx context.Context, l *lease, j *job, room int, c Conf
 // has passed.
 func (t *tx) wakeHost(host string, ready int64) error {
 	_, err := t.do(`INSERT INTO hosts (host, wake_at) VALUES (?1, ?2)
-		ON CONFLICT (host) DO UPDATE SET wake_at = max(ready_at, min(coalesce(wake_at, ?2), ?2))`, host, ready)
+		ON CONFLICT (host) DO UPDATE SET wake_at =
+		CASE WHEN hosts.wake_at <= ?2 THEN hosts.wake_at WHEN hosts.ready_at > ?2 THEN hosts.ready_at ELSE ?2 END`, host, ready)
 	return err
 }
 
@@ -268,7 +269,7 @@ func (t *tx) sleepHost(host string, now time.Time) error {
 // due by then is seen when the host is looked at.
 func (t *tx) rest(l *lease, ready time.Time) error {
 	_, err := t.do(`UPDATE hosts SET ready_at = ?2, delay = ?3, failures = ?4, last_job = ?5,
-		wake_at = CASE WHEN EXISTS (SELECT 1 FROM urls WHERE host = ?1 AND state = 0) THEN ?2 END WHERE host = ?1`,
+		wake_at = CASE WHEN EXISTS (SELECT 1 FROM urls WHERE host = ?1 AND state = 0) THEN CAST(?2 AS BIGINT) END WHERE host = ?1`,
 		l.host, ready.UnixMilli(), l.crawlDelay.Milliseconds(), l.failures, l.job.id)
 	return err
 }

@@ -15,7 +15,7 @@ import (
 // config is a crawler's view of the test's network, without the pauses that only politeness to strangers needs.
 func config(n *crawltest.Network, dir string) Config {
 	return Config{
-		Dir: dir, Verify: n.Verify, Suspect: n.Suspect,
+		Dir: dir, Database: databaseOf(dir), Verify: n.Verify, Suspect: n.Suspect,
 		OpenCrawl: func(ctx context.Context, _ Account, avoid []string) (net.Conn, string, error) {
 			return n.OpenCrawl(ctx, avoid)
 		},

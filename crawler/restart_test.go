@@ -20,8 +20,9 @@ import (
 
 // With these set, the test binary is a crawler that gets killed.
 const (
-	victimDir  = "SWARD_TEST_CRAWLER_DIR"
-	victimSite = "SWARD_TEST_CRAWLER_SITE"
+	victimDir      = "SWARD_TEST_CRAWLER_DIR"
+	victimSite     = "SWARD_TEST_CRAWLER_SITE"
+	victimDatabase = "SWARD_TEST_CRAWLER_DATABASE"
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +33,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	crawltest.StopPostgres()
+	os.Exit(code)
 }
 
 const indexed = "indexed.log" // what the victims' index was given, one URL a line
@@ -41,7 +44,7 @@ const indexed = "indexed.log" // what the victims' index was given, one URL a li
 func victim(dir, site string) error {
 	n := crawltest.Before(site, &crawltest.Edge{}, &crawltest.Edge{})
 	cfg := config(n, dir)
-	cfg.Store = appendIndexed(dir)
+	cfg.Store, cfg.Database = appendIndexed(dir), os.Getenv(victimDatabase)
 	c, err := Open(cfg)
 	if err != nil {
 		return err
@@ -86,7 +89,7 @@ func TestCrawlSurvivesBeingKilled(t *testing.T) {
 	dir := t.TempDir()
 	for _, until := range []int{10, 30, 60, 90, 120} {
 		child := exec.Command(os.Args[0], "-test.run=^$")
-		child.Env = append(os.Environ(), victimDir+"="+dir, victimSite+"="+n.Site.Listener.Addr().String())
+		child.Env = append(os.Environ(), victimDir+"="+dir, victimSite+"="+n.Site.Listener.Addr().String(), victimDatabase+"="+databaseOf(dir))
 		var said strings.Builder
 		child.Stderr = &said
 		if err := child.Start(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	_ "modernc.org/sqlite" // the driver
@@ -36,16 +37,17 @@ func schema() (string, error) {
 	return all.String(), nil
 }
 
-// schemaVersion is SQLite's user_version of a store that the files in schema made.
-const schemaVersion = 1
+// schemaVersion is that of a store which the files in schema made.
+const schemaVersion = 2
 
 // maxReaders is how many read transactions run beside the one writer.
 const maxReaders = 4
 
-// store is the SQLite file. One connection writes, so that transactions never meet a locked
-// database; readers see the last commit. synchronous=FULL: a commit that returned is on disk, and
-// what an API answer or a settled page promised survives a kill.
+// store is the database: a SQLite file, or PostgreSQL where the operator named one. One connection writes, so that
+// transactions never meet each other; readers see the last commit. A commit that returned is on disk
+// (synchronous=FULL, PostgreSQL's default), and what an API answer or a settled page promised survives a kill.
 type store struct {
+	dialect
 	reader *sql.DB
 	pool   *sql.DB // holds the writer's connection and no other
 
@@ -54,47 +56,81 @@ type store struct {
 	prepared map[string]*sql.Stmt // on writer, by text
 }
 
-func openStore(dir string) (_ *store, err error) {
+// openDatabase opens the database of a DSN, or the SQLite file in dir where that is empty.
+func openDatabase(dir, database string) (_ *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open crawl store: %w", err)
 	}
-	dsn := "file:" + filepath.ToSlash(filepath.Join(dir, "crawl.db")) +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
-	s := &store{prepared: make(map[string]*sql.Stmt)}
+	s := &store{dialect: postgres, prepared: make(map[string]*sql.Stmt)}
+	dsn := database
+	if dsn == "" {
+		s.dialect = sqlite
+		dsn = "file:" + filepath.ToSlash(filepath.Join(dir, "crawl.db")) +
+			"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open crawl store: %w", err), s.close())
 		}
 	}()
-	if s.pool, err = sql.Open("sqlite", dsn); err != nil {
+	if s.pool, err = sql.Open(s.driver, dsn); err != nil {
 		return nil, err
 	}
-	if s.reader, err = sql.Open("sqlite", dsn); err != nil {
+	if s.reader, err = sql.Open(s.driver, dsn); err != nil {
 		return nil, err
 	}
 	s.reader.SetMaxOpenConns(maxReaders)
 	s.reader.SetMaxIdleConns(maxReaders)
-	if s.writer, err = s.pool.Conn(context.Background()); err != nil {
+	if err := s.connect(); err != nil {
 		return nil, err
 	}
 	return s, s.migrate()
 }
 
+// connect gets the writer's connection, which is the only one that writes in the whole database.
+func (s *store) connect() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	if s.writer, err = s.pool.Conn(ctx); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	if err := s.claim(ctx, s.writer); err != nil {
+		return errors.Join(fmt.Errorf("connect: %w", err), s.disconnect())
+	}
+	return nil
+}
+
+// connectTimeout is for a connection to a database, and for the last one's claim to go.
+const connectTimeout = 30 * time.Second
+
+func (s *store) disconnect() error {
+	var errs []error
+	for _, stmt := range s.prepared {
+		errs = append(errs, stmt.Close())
+	}
+	clear(s.prepared)
+	if s.writer != nil {
+		errs = append(errs, s.writer.Close())
+		s.writer = nil
+	}
+	return errors.Join(errs...)
+}
+
 func (s *store) migrate() error {
-	var version int
-	if err := s.reader.QueryRowContext(context.Background(), "PRAGMA user_version").Scan(&version); err != nil {
+	version, err := s.version(context.Background(), s.reader)
+	if err != nil {
 		return err
 	}
 	switch version {
 	case schemaVersion:
 		return nil
 	case 0:
-		tables, err := schema()
+		files, err := schema()
 		if err != nil {
 			return err
 		}
 		return s.update(func(tx *tx) error {
-			_, err := tx.writer.ExecContext(context.Background(), tables+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
+			_, err := tx.writer.ExecContext(context.Background(), tx.tables(files)+tx.stamp(schemaVersion))
 			return err
 		})
 	default:
@@ -102,7 +138,7 @@ func (s *store) migrate() error {
 	}
 }
 
-// tx is the open write transaction; it prepares each statement once in the store's life.
+// tx is the open write transaction; it prepares each statement once in the connection's life.
 type tx struct{ *store }
 
 // update runs f in one write transaction, which is durable when update returns nil and undone when
@@ -111,7 +147,7 @@ type tx struct{ *store }
 func (s *store) update(f func(*tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.writer.ExecContext(context.Background(), "BEGIN IMMEDIATE"); err != nil {
+	if err := s.beginLocked(); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	err := f(&tx{s})
@@ -125,16 +161,40 @@ func (s *store) update(f func(*tx) error) error {
 	return errors.Join(err, undo)
 }
 
+// beginLocked opens the transaction, on a new connection where a server has closed the last one.
+func (s *store) beginLocked() error {
+	if s.writer != nil {
+		_, err := s.writer.ExecContext(context.Background(), s.begin)
+		if err == nil || s.driver == sqlite.driver {
+			return err
+		}
+	}
+	s.disconnect() // of a connection that is broken: its errors say no more than that
+	if err := s.connect(); err != nil {
+		return err
+	}
+	_, err := s.writer.ExecContext(context.Background(), s.begin)
+	return err
+}
+
 func (t *tx) stmt(query string) (*sql.Stmt, error) {
 	if known := t.prepared[query]; known != nil {
 		return known, nil
 	}
-	fresh, err := t.writer.PrepareContext(context.Background(), query)
+	fresh, err := t.writer.PrepareContext(context.Background(), t.text(query))
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	t.prepared[query] = fresh
 	return fresh, nil
+}
+
+// args are the arguments as the database takes them.
+func (s *store) args(list []any) []any {
+	for i, v := range list {
+		list[i] = s.arg(v)
+	}
+	return list
 }
 
 // do runs a statement and returns how many rows it changed.
@@ -143,7 +203,7 @@ func (t *tx) do(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := stmt.ExecContext(context.Background(), args...)
+	r, err := stmt.ExecContext(context.Background(), t.args(args)...)
 	if err != nil {
 		return 0, fmt.Errorf("store: %w", err)
 	}
@@ -152,21 +212,21 @@ func (t *tx) do(query string, args ...any) (int64, error) {
 
 // rows reads outside of the write transaction: the last commit.
 func (s *store) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return s.reader.QueryContext(ctx, query, args...)
+	return s.reader.QueryContext(ctx, s.text(query), s.args(args)...)
 }
 
 // row reads one row, likewise.
 func (s *store) row(ctx context.Context, query string, args ...any) *sql.Row {
-	return s.reader.QueryRowContext(ctx, query, args...)
+	return s.reader.QueryRowContext(ctx, s.text(query), s.args(args)...)
 }
 
 // query runs a query for one row.
 func (t *tx) query(query string, args ...any) *sql.Row {
 	stmt, err := t.stmt(query) //nolint:sqlclosecheck // close ends it with the store
 	if err != nil {
-		return t.writer.QueryRowContext(context.Background(), query, args...) // carries the same error
+		return t.writer.QueryRowContext(context.Background(), t.text(query), t.args(args)...) // carries the same error
 	}
-	return stmt.QueryRowContext(context.Background(), args...)
+	return stmt.QueryRowContext(context.Background(), t.args(args)...)
 }
 
 // list runs a query for several rows inside the transaction. They are to be closed before its next statement.
@@ -179,13 +239,7 @@ func (t *tx) list(query string, args ...any) (*sql.Rows, error) {
 }
 
 func (s *store) close() error {
-	var errs []error
-	for _, stmt := range s.prepared {
-		errs = append(errs, stmt.Close())
-	}
-	if s.writer != nil {
-		errs = append(errs, s.writer.Close())
-	}
+	errs := []error{s.disconnect()}
 	for _, db := range []*sql.DB{s.reader, s.pool} {
 		if db != nil {
 			errs = append(errs, db.Close())

@@ -53,6 +53,11 @@ func bench(t testing.TB, hosts, n int) (*Crawler, *job) {
 	return c, j
 }
 
+// set changes the store behind the crawler's back.
+func set(c *Crawler, query string, args ...any) error {
+	return c.store.update(func(tx *tx) error { _, err := tx.do(query, args...); return err })
+}
+
 func TestLeaseTakesEachHostOnce(t *testing.T) {
 	c, _ := bench(t, 5, 200)
 	seen := map[string]bool{}
@@ -77,7 +82,7 @@ func TestLeaseTakesEachHostOnce(t *testing.T) {
 func TestLeaseNeverExceedsTheJobsLimit(t *testing.T) {
 	c, j := bench(t, 10, 300)
 	const limit = 40
-	if _, err := c.store.writer.ExecContext(t.Context(), "UPDATE jobs SET quota = ? WHERE id = ?", limit, j.id); err != nil {
+	if err := set(c, "UPDATE jobs SET quota = ? WHERE id = ?", limit, j.id); err != nil {
 		t.Fatal(err)
 	}
 	pages := 0
@@ -189,7 +194,7 @@ func TestExpiredJobsAreForgotten(t *testing.T) {
 
 func TestJobEndsAtItsDeadline(t *testing.T) {
 	c, j := bench(t, 1, 5)
-	if _, err := c.store.writer.ExecContext(t.Context(), "UPDATE jobs SET deadline = 1 WHERE id = ?", j.id); err != nil {
+	if err := set(c, "UPDATE jobs SET deadline = 1 WHERE id = ?", j.id); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.tidyOnce(t.Context()); err != nil {

@@ -31,6 +31,7 @@ type hubFile struct {
 	Debug     string        `yaml:"debug"`
 	Delay     time.Duration `yaml:"delay"`
 	AuditRate float64       `yaml:"audit_rate"`
+	Database  string        `yaml:"database"`
 	Limits    partnerLimits `yaml:"limits"`
 	Log       string        `yaml:"log"`
 	LogFormat string        `yaml:"log_format"`
@@ -81,6 +82,7 @@ func hubCommand() *cobra.Command {
 	f.StringVar(&file.Debug, "debug", file.Debug, "loopback address of metrics and pprof")
 	f.DurationVar(&file.Delay, "delay", file.Delay, "least time between two requests to one crawled host")
 	f.Float64Var(&file.AuditRate, "audit-rate", file.AuditRate, "share of crawled pages fetched again by a second road")
+	f.StringVar(&file.Database, "database", file.Database, "PostgreSQL database of crawl jobs; empty: a SQLite file")
 	f.StringVar(&file.Log, "log", file.Log, "log level: debug, info, warn, error")
 	f.StringVar(&file.LogFormat, "log-format", file.LogFormat, "log format: text, json")
 	return cmd
@@ -104,7 +106,7 @@ func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
 	}
 	cfg := hub.Config{
 		Dir: dir, Key: key, Network: file.Network, Consents: []accounting.Hash{edge.ConsentHash(), extension.ConsentHash()}, Log: log,
-		Delay: file.Delay, AuditRate: file.AuditRate, Limits: file.Limits.limits(),
+		Delay: file.Delay, AuditRate: file.AuditRate, Database: file.Database, Limits: file.Limits.limits(),
 	}
 	var listeners listeners
 	defer func() { err = errors.Join(err, listeners.close()) }()

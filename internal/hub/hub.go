@@ -52,6 +52,7 @@ type Config struct {
 	Roots     *x509.CertPool // for TLS that ends at the crawler; nil: the system's
 	Delay     time.Duration  // between two requests to one host, 0: the crawler's default
 	AuditRate float64        // share of pages fetched by a second road, 0: the crawler's default
+	Database  string         // DSN of the PostgreSQL database that holds crawl jobs, empty: a SQLite file in Dir
 
 	Crawl func(*crawler.Config) // changes the crawler before it is opened: tests and benches do
 }
@@ -104,7 +105,7 @@ func Open(cfg Config) (h *Hub, err error) {
 	h.peers = newPeers(cfg, h.Book)
 	crawling := crawler.Config{
 		Dir: filepath.Join(cfg.Dir, "crawl"), Clock: cfg.Clock, Log: cfg.Log, Roots: cfg.Roots,
-		Delay: cfg.Delay, AuditRate: cfg.AuditRate,
+		Delay: cfg.Delay, AuditRate: cfg.AuditRate, Database: cfg.Database,
 		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, Verify: h.verify,
 		Suspect: h.suspect, Store: h.store,
 	}
