@@ -111,6 +111,17 @@ func (b *Book) PartnerByKey(_ context.Context, key string) (Partner, error) {
 	return p.public(), nil
 }
 
+// Left is how many bytes a partner can still use: those that its balance buys, and those that its live grants hold.
+func (b *Book) Left(name string) (uint64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.state.byName[name]
+	if p == nil {
+		return 0, errNoPartner
+	}
+	return b.state.prices[b.state.price].Buys(b.state.ledger.balances[partnerAccount(p.id)]) + p.held, nil
+}
+
 // Usage is a partner's account.
 func (b *Book) Usage(ctx context.Context, name string) (Usage, error) {
 	b.mu.Lock()

@@ -12,13 +12,13 @@ import (
 	"sward/internal/wire"
 )
 
-// maxActive is how many jobs of one account may run at the same time: a loop in somebody's script
+// MaxActive is how many jobs of one account may run at the same time: a loop in somebody's script
 // must not fill the store.
-const maxActive = 200
+const MaxActive = 200
 
 // Refusals of the job table.
 var (
-	errTooMany = wire.Errorf(wire.PartnerLimit, "the account has %d running jobs", maxActive)
+	errTooMany = wire.Errorf(wire.PartnerLimit, "the account has %d running jobs", MaxActive)
 )
 
 // jobTable is the jobs of the store, and the compiled scopes and waiting callers of those running.
@@ -61,8 +61,11 @@ func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.
 		if err := tx.query("SELECT count(*) FROM jobs WHERE account = ? AND state = 0", a.ID).Scan(&active); err != nil {
 			return err
 		}
-		if active >= maxActive {
+		if active >= MaxActive {
 			return errTooMany
+		}
+		if err := tx.once(a, o.Once, j.name, now); err != nil {
+			return err
 		}
 		err := tx.query(`INSERT INTO jobs (name, kind, account, owner, request, base, state, created, deadline, quota)
 			VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?) RETURNING id`,

@@ -49,6 +49,9 @@ type Order struct {
 	// URLs are the pages of a Batch. They are rows of the frontier, and not kept with the order.
 	URLs []string `json:"urls,omitempty"`
 
+	// Once is the partner's own name for the order: another of the same name is not taken.
+	Once string `json:"-"`
+
 	// Execution is ours: "edge" (default) has pages fetched and attested at the edge; "tunnel"
 	// fetches every page from here through an edge, so that TLS ends here.
 	Execution string `json:"execution,omitempty"`

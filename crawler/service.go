@@ -13,6 +13,8 @@ import (
 var (
 	ErrNoJob = errors.New("no such job")       // or it is another account's
 	ErrEnded = errors.New("the job has ended") // and cannot be changed any more
+
+	ErrRepeated = errors.New("the order was given before") // under the same Order.Once
 )
 
 // OrderError says what a partner has to change in an order. Its cause may be a *policy.Denied.
@@ -96,12 +98,29 @@ func (c *Crawler) Jobs(ctx context.Context, a Account, running bool, n int) ([]J
 	if running {
 		where += " AND state = 0"
 	}
-	found, err := c.jobs.list(ctx, where, a.ID)
+	return c.newest(ctx, where, n, a.ID)
+}
+
+// JobsBefore lists the newest n of an account's jobs that are older than one of them, or than any if that is empty.
+func (c *Crawler) JobsBefore(ctx context.Context, a Account, id string, n int) ([]Job, error) {
+	if id == "" {
+		return c.Jobs(ctx, a, false, n)
+	}
+	j, err := c.jobs.byName(ctx, a, id)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]Job, 0, min(n, len(found)))
-	for i := len(found) - 1; i >= 0 && len(list) < n; i-- {
+	return c.newest(ctx, "account = ? AND id < ?", n, a.ID, j.id)
+}
+
+// newest lists the newest n jobs that match a condition, newest first.
+func (c *Crawler) newest(ctx context.Context, where string, n int, args ...any) ([]Job, error) {
+	found, err := c.jobs.list(ctx, "id IN (SELECT id FROM jobs WHERE "+where+" ORDER BY id DESC LIMIT ?)", append(args, n)...)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Job, 0, len(found))
+	for i := len(found) - 1; i >= 0; i-- {
 		list = append(list, c.view(found[i]))
 	}
 	return list, nil

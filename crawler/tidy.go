@@ -60,6 +60,9 @@ func (c *Crawler) tidyOnce(ctx context.Context) error {
 		}
 	}
 	return c.store.update(func(tx *tx) error {
+		if err := tx.forgetNames(now); err != nil {
+			return err
+		}
 		_, err := tx.do("DELETE FROM hosts WHERE wake_at IS NULL AND ready_at <= ?", now.Add(-hostMemory).UnixMilli())
 		return err
 	})

@@ -64,9 +64,9 @@ func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
 		{"cancel by errors path", "alice", "DELETE", "/v2/crawl/" + id + "/errors", nil, 405, apiMethod, "DELETE"},
 		{"nothing there", "alice", "GET", "/v2/nonsense", nil, 404, apiNotFound, "nothing"},
 		{"root", "alice", "GET", "/", nil, 404, apiNotFound, "nothing"},
-		{"version 1", "alice", "POST", "/v1/crawl", object{}, 501, apiNotOffered, "/v1/crawl"},
-		{"extract", "alice", "POST", "/v2/extract", object{}, 501, apiNotOffered, "/v2/extract"},
-		{"params preview", "alice", "POST", "/v2/crawl/params-preview", object{}, 501, apiNotOffered, "params-preview"},
+		{"version 1", "alice", "POST", "/v1/deep-research", object{}, 404, apiNotOffered, "/v1/deep-research"},
+		{"extract", "alice", "POST", "/v2/extract", object{}, 404, apiNotOffered, "/v2/extract"},
+		{"params preview", "alice", "POST", "/v2/crawl/params-preview", object{}, 404, apiNotOffered, "params-preview"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

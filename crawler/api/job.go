@@ -3,17 +3,21 @@ package api
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"sward/crawler"
 	"sward/internal/wire"
 )
 
-// find answers 404 itself, also for jobs of other accounts.
-func (s *server) find(w http.ResponseWriter, r *http.Request, a crawler.Account, kind crawler.Kind) (crawler.Job, bool) {
+// polled are the kinds of jobs whose status is asked for by name.
+var polled = []crawler.Kind{crawler.Crawl, crawler.Batch}
+
+// find answers 404 itself, also for jobs of other accounts and of other kinds.
+func (s *API) find(w http.ResponseWriter, r *http.Request, a crawler.Account, kinds ...crawler.Kind) (crawler.Job, bool) {
 	j, err := s.c.Job(r.Context(), a, r.PathValue("id"))
 	switch {
-	case errors.Is(err, crawler.ErrNoJob), err == nil && j.Kind != kind:
+	case errors.Is(err, crawler.ErrNoJob), err == nil && !slices.Contains(kinds, j.Kind):
 		refuse(w, http.StatusNotFound, apiNotFound, "Job not found")
 		return j, false
 	case err != nil:
@@ -23,8 +27,8 @@ func (s *server) find(w http.ResponseWriter, r *http.Request, a crawler.Account,
 	return j, true
 }
 
-func (s *server) deleteCrawl(w http.ResponseWriter, r *http.Request, a crawler.Account) {
-	j, ok := s.find(w, r, a, crawler.Crawl)
+func (s *API) deleteJob(w http.ResponseWriter, r *http.Request, a crawler.Account) {
+	j, ok := s.find(w, r, a, polled...)
 	if !ok {
 		return
 	}
@@ -38,8 +42,8 @@ func (s *server) deleteCrawl(w http.ResponseWriter, r *http.Request, a crawler.A
 	}
 }
 
-func (s *server) getErrors(w http.ResponseWriter, r *http.Request, a crawler.Account) {
-	j, ok := s.find(w, r, a, crawler.Crawl)
+func (s *API) getErrors(w http.ResponseWriter, r *http.Request, a crawler.Account) {
+	j, ok := s.find(w, r, a, polled...)
 	if !ok {
 		return
 	}
@@ -57,8 +61,20 @@ func (s *server) getErrors(w http.ResponseWriter, r *http.Request, a crawler.Acc
 	answer(w, http.StatusOK, map[string]any{"success": true, "errors": list, "robotsBlocked": blocked})
 }
 
-func (s *server) getActive(w http.ResponseWriter, r *http.Request, a crawler.Account) {
-	running, err := s.c.Jobs(r.Context(), a, true, maxListed)
+// export hands a job's results to whoever writes them as a file.
+func (s *API) export(w http.ResponseWriter, r *http.Request, a crawler.Account) {
+	j, ok := s.find(w, r, a, polled...)
+	switch {
+	case !ok:
+	case s.cfg.Export == nil:
+		refuse(w, http.StatusNotFound, apiNotOffered, "this network does not export files")
+	default:
+		s.cfg.Export(w, r, j)
+	}
+}
+
+func (s *API) getActive(w http.ResponseWriter, r *http.Request, a crawler.Account) {
+	running, err := s.c.Jobs(r.Context(), a, true, crawler.MaxActive)
 	if err != nil {
 		s.broken(w, r, err)
 		return

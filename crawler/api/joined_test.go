@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +48,8 @@ type partner struct {
 	t   *testing.T
 	api *httptest.Server
 	key string
+
+	header http.Header // sent with each call, besides the key
 }
 
 // start runs a crawler and its API until the test ends.
@@ -96,6 +99,7 @@ func (p *partner) call(method, path string, body any) (int, map[string]any) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	maps.Copy(r.Header, p.header)
 	if p.key != "" {
 		r.Header.Set("Authorization", "Bearer "+p.key)
 	}

@@ -14,60 +14,89 @@ import (
 // cleanUp is the time a request that has ended may still take to end its job.
 const cleanUp = 5 * time.Second
 
-// scrapeRequest is a page to fetch while the partner waits.
-type scrapeRequest struct {
-	URL       string `json:"url"`
+// pageRequest is what is asked of pages that are named one by one.
+type pageRequest struct {
+	wishes
 	Execution string `json:"execution"`
 	crawler.ScrapeOptions
 }
 
+func (q pageRequest) order(r *http.Request) crawler.Order {
+	o := crawler.Order{Scrape: q.ScrapeOptions, Execution: q.Execution}
+	if isV1(r) {
+		o.Scrape = scrapeV1(o.Scrape)
+	}
+	return o
+}
+
+// scrapeRequest is a page to fetch while the partner waits.
+type scrapeRequest struct {
+	URL string `json:"url"`
+	pageRequest
+}
+
 // postScrape is a crawl of one page with somebody waiting for it. It takes its turn at the host like
 // every other fetch.
-func (s *server) postScrape(w http.ResponseWriter, r *http.Request, a crawler.Account) {
+func (s *API) postScrape(w http.ResponseWriter, r *http.Request, a crawler.Account) {
 	var q scrapeRequest
 	if !decode(w, r, &q) {
 		return
 	}
-	j, ok := s.start(w, r, a, crawler.Scrape, crawler.Order{URL: q.URL, Scrape: q.ScrapeOptions, Execution: q.Execution})
+	if err := q.check(); err != nil {
+		refuse(w, http.StatusBadRequest, apiBadRequest, err.Error())
+		return
+	}
+	o := q.order(r)
+	o.URL = q.URL
+	if !s.affords(w, r, a, 1) {
+		return
+	}
+	j, ok := s.start(w, r, a, crawler.Scrape, o)
 	if !ok {
 		return
 	}
-	patience := q.Patience()
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
-	defer cancel()
-	if ended, err := s.c.Wait(ctx, j); err == nil {
-		s.answerScrape(w, r, ended)
-		return
-	} else if ctx.Err() == nil {
-		s.broken(w, r, err)
-		return
-	}
-	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
-	defer stop()
-	err := s.c.Cancel(ending, j)
-	if err == nil {
-		j, err = s.c.Job(ending, a, j.ID)
-	}
+	patience := o.Scrape.Patience()
+	j, err := s.await(r, j, patience)
 	switch {
-	case errors.Is(err, crawler.ErrEnded), err == nil && j.State != crawler.Cancelled: // it came at the last moment
-		s.answerScrape(w, r, j)
 	case err != nil:
 		s.broken(w, r, err)
+	case j.State != crawler.Cancelled:
+		s.answerScrape(w, r, j)
 	case !j.Stalled.IsZero():
-		refuse(w, http.StatusServiceUnavailable, strings.ToUpper(wire.NoEdge.Name()), wire.NoEdge.Meaning())
+		refuseNoEdge(w)
 	default:
 		refuse(w, http.StatusRequestTimeout, apiTimeout, "the page did not come within "+patience.String())
 	}
 }
 
+// await waits for a job's end, and cancels it when the time is over or the partner has gone.
+func (s *API) await(r *http.Request, j crawler.Job, patience time.Duration) (crawler.Job, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	ended, err := s.c.Wait(ctx, j)
+	if err == nil || ctx.Err() == nil {
+		return ended, err
+	}
+	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
+	defer stop()
+	if err := s.c.Cancel(ending, j); err != nil && !errors.Is(err, crawler.ErrEnded) { // it came at the last moment
+		return j, err
+	}
+	return s.c.Job(ending, j.Account, j.ID)
+}
+
+func refuseNoEdge(w http.ResponseWriter) {
+	refuse(w, http.StatusServiceUnavailable, strings.ToUpper(wire.NoEdge.Name()), wire.NoEdge.Meaning())
+}
+
 // getScrape answers with a page that was scraped before.
-func (s *server) getScrape(w http.ResponseWriter, r *http.Request, a crawler.Account) {
+func (s *API) getScrape(w http.ResponseWriter, r *http.Request, a crawler.Account) {
 	if j, ok := s.find(w, r, a, crawler.Scrape); ok {
 		s.answerScrape(w, r, j)
 	}
 }
 
-func (s *server) answerScrape(w http.ResponseWriter, r *http.Request, j crawler.Job) {
+func (s *API) answerScrape(w http.ResponseWriter, r *http.Request, j crawler.Job) {
 	list, err := s.c.Documents(r.Context(), j, 0, 1)
 	if err != nil {
 		s.broken(w, r, err)
@@ -77,6 +106,11 @@ func (s *server) answerScrape(w http.ResponseWriter, r *http.Request, j crawler.
 		answer(w, http.StatusOK, map[string]any{"success": true, "data": list[0]})
 		return
 	}
+	s.answerFailed(w, r, j)
+}
+
+// answerFailed says why a job that was waited for came to nothing: because of its one page, mostly.
+func (s *API) answerFailed(w http.ResponseWriter, r *http.Request, j crawler.Job) {
 	why, err := s.c.Errors(r.Context(), j)
 	if err != nil {
 		s.broken(w, r, err)
@@ -94,7 +128,7 @@ func (s *server) answerScrape(w http.ResponseWriter, r *http.Request, j crawler.
 // not 502, because SDKs repeat the latter and the network has tried often enough.
 func scrapeFailure(name string) (status int, code string) {
 	switch name {
-	case "", "cancelled":
+	case "", "cancelled", wire.FetchTimeout.Name():
 		return http.StatusRequestTimeout, apiTimeout
 	case crawler.CodeUnsupported:
 		return http.StatusUnprocessableEntity, "SCRAPE_UNSUPPORTED_FILE_ERROR"

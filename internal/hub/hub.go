@@ -145,7 +145,8 @@ func (h *Hub) Workers() []daemon.Worker {
 		{Name: "peers", Run: h.peers.run},
 		{Name: "crawler", Run: h.Crawler.Run},
 		{Name: "api", Run: func(ctx context.Context) error {
-			return h.serve(ctx, &http.Server{Handler: h.apiHandler()}, h.cfg.API)
+			crawling := h.partnersAPI()
+			return errors.Join(h.serve(ctx, &http.Server{Handler: h.apiHandler(crawling)}, h.cfg.API), crawling.Close())
 		}},
 		{Name: "search", Run: func(ctx context.Context) error {
 			return h.serve(ctx, &http.Server{Handler: h.Index.Handler()}, h.cfg.Search)

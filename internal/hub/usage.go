@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"sward/accounting"
-	"sward/crawler/api"
 	"sward/crawler/console"
 	"sward/internal/wire"
 )
@@ -23,7 +22,7 @@ const (
 
 // apiHandler is what partners call with their key: what the network was used for, and the crawl API, whose pages for
 // browsers need none.
-func (h *Hub) apiHandler() http.Handler {
+func (h *Hub) apiHandler(crawling http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/usage", h.getUsage)
 	mux.HandleFunc("/v1/usage", func(w http.ResponseWriter, _ *http.Request) {
@@ -33,7 +32,7 @@ func (h *Hub) apiHandler() http.Handler {
 	for _, path := range console.Paths() {
 		mux.Handle(path, h.pages)
 	}
-	mux.Handle("/", api.New(api.Config{Crawler: h.Crawler, Authorise: h.authorise, Log: h.cfg.Log}))
+	mux.Handle("/", crawling)
 	return mux
 }
 

@@ -36,25 +36,6 @@ var clients = []struct {
 	{"mcp", "mcp.mjs", nil, 6},
 }
 
-// missing are checks that may still fail: no endpoint answers them.
-var missing = map[string][]string{
-	"v2": {
-		"watch a crawl over WebSocket", "watch a batch over WebSocket", "batch scrape", "batch scrape names the addresses that are none",
-		"batch scrape grows by appendToId", "batch scrape errors and cancel", "an idempotency key is good for one start", "map", "search",
-		"search with pages", "credits", "tokens", "queue and concurrency", "what is not offered says so",
-	},
-	"v1":                         missingInV1,
-	"v1 as version 4 carries it": missingInV1,
-	"mcp":                        {"firecrawl_map", "firecrawl_search", "firecrawl_credit_usage"},
-}
-
-var missingInV1 = []string{
-	"scrapeUrl", "crawlUrl", "crawlUrl within maxDepth, without the sitemap", "asyncCrawlUrl and checkCrawlStatus",
-	"checkCrawlErrors answers and does not cancel", "cancelCrawl", "batchScrapeUrls",
-	"asyncBatchScrapeUrls, checkBatchScrapeStatus and its errors", "an idempotency key is good for one start", "mapUrl", "search",
-	"crawlUrlAndWatch", "batchScrapeUrlsAndWatch", "a wrong key",
-}
-
 func TestFirecrawlClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped: installs npm packages")
@@ -65,7 +46,7 @@ func TestFirecrawlClients(t *testing.T) {
 			for i, client := range clients {
 				t.Run(client.name, func(t *testing.T) {
 					t.Parallel()
-					made := runScript(t, dir, n, n.Partners[i], append([]string{client.script}, client.args...), missing[client.name])
+					made := runScript(t, dir, n, n.Partners[i], append([]string{client.script}, client.args...))
 					if made != client.checks {
 						t.Errorf("%s made %d checks, want %d", client.script, made, client.checks)
 					}
@@ -75,8 +56,8 @@ func TestFirecrawlClients(t *testing.T) {
 	})
 }
 
-// runScript runs one client and reports each of its checks; those that are missing may fail.
-func runScript(t *testing.T, dir string, n *testnet.Net, p testnet.Partner, args, missing []string) (made int) {
+// runScript runs one client and reports each of its checks.
+func runScript(t *testing.T, dir string, n *testnet.Net, p testnet.Partner, args []string) (made int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scriptTime)
 	defer cancel()
@@ -89,10 +70,6 @@ func runScript(t *testing.T, dir string, n *testnet.Net, p testnet.Partner, args
 	if err != nil {
 		t.Errorf("node %s: %v\n%s", args[0], err, stderr.Bytes())
 	}
-	may := map[string]bool{}
-	for _, name := range missing {
-		may[name] = true
-	}
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 		var check struct {
 			Name, Error string
@@ -102,16 +79,11 @@ func runScript(t *testing.T, dir string, n *testnet.Net, p testnet.Partner, args
 			continue // the clients print warnings of their own
 		}
 		made++
-		switch {
-		case check.Error == "" && may[check.Name]:
-			t.Logf("%s passes now: take it off the list of what is missing", check.Name)
-		case check.Error == "":
-			t.Logf("ok %s (%d ms)", check.Name, check.MS)
-		case may[check.Name]:
-			t.Logf("missing %s (%d ms): %s", check.Name, check.MS, check.Error)
-		default:
+		if check.Error != "" {
 			t.Errorf("%s (%d ms): %s", check.Name, check.MS, check.Error)
+			continue
 		}
+		t.Logf("ok %s (%d ms)", check.Name, check.MS)
 	}
 	return made
 }
