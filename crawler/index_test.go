@@ -168,9 +168,12 @@ func TestRightsAreRecordedAndObeyed(t *testing.T) {
 	}
 	n := crawltest.New(t, mux)
 	p := start(t, config(n, t.TempDir()))
-	_, documents := p.crawl(object{"url": root})
-	if diff := cmp.Diff([]string{"/", "/nofollow", "/noindex", "/notrain"}, paths(documents)); diff != "" {
+	job, documents := p.crawl(object{"url": root}) // for a search index
+	if diff := cmp.Diff([]string{"/", "/nofollow", "/notrain"}, paths(documents)); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+	if list := p.failed(job); len(list) != 1 || list[0].Code != codeReserved || list[0].URL != root+"noindex" || list[0].Owner != "policy" {
+		t.Errorf("errors: got %v, want %s for the page with noindex", list, codeReserved)
 	}
 	for _, d := range documents {
 		meta := d["metadata"].(object)
@@ -178,7 +181,10 @@ func TestRightsAreRecordedAndObeyed(t *testing.T) {
 			continue
 		}
 		rights := meta["provenance"].(object)["rights"]
-		if diff := cmp.Diff(object{"contentUsage": []any{"search=y, train-ai=n"}}, rights); diff != "" {
+		if diff := cmp.Diff(object{"contentUsage": []any{"search=y, train-ai=n"}, "verdict": object{
+			"search": "allow", "ai-input": "unknown", "ai-train": "deny",
+			"decidedBy": object{"search": "header Content-Usage: search=y, train-ai=n", "ai-train": "header Content-Usage: search=y, train-ai=n"},
+		}}, rights); diff != "" {
 			t.Errorf("rights (-want +got):\n%s", diff)
 		}
 	}
@@ -186,12 +192,12 @@ func TestRightsAreRecordedAndObeyed(t *testing.T) {
 		return len(n.Stored()) == 3 && n.Stored()[root+"noindex"] == 0
 	})
 	p.account = trainer
-	job := p.begin(Crawl, object{"url": root})
+	job = p.begin(Crawl, object{"url": root})
 	if _, documents = p.result(job); slices.Contains(paths(documents), "/notrain") {
 		t.Errorf("a partner who trains got %v, want no page that forbids it", paths(documents))
 	}
-	if list := p.failed(job); len(list) != 1 || list[0].Code != "purpose_denied" {
-		t.Errorf("errors: got %v, want purpose_denied once", list)
+	if list := p.failed(job); len(list) != 1 || list[0].Code != codeReserved {
+		t.Errorf("errors: got %v, want %s once", list, codeReserved)
 	}
 }
 

@@ -46,6 +46,9 @@ type Order struct {
 	Dedupe                 string        `json:"dedupe,omitempty"` // ours: mark (default), exact or near
 	Scrape                 ScrapeOptions `json:"scrapeOptions,omitzero"`
 
+	Purpose string `json:"purpose,omitempty"` // ours: search, ai-input or ai-train; what the site reserves is not delivered
+	Policy  Policy `json:"policy,omitzero"`
+
 	// URLs are the pages of a Batch. They are rows of the frontier, and not kept with the order.
 	URLs []string `json:"urls,omitempty"`
 
@@ -184,6 +187,9 @@ func (o Order) check() error {
 		return fmt.Errorf("delay is from 0 to %d seconds", maxDelay)
 	case len(o.Webhook) > 0 && string(o.Webhook) != "null":
 		return fmt.Errorf("webhook is not offered: poll the job's url")
+	}
+	if err := o.checkPurpose(); err != nil {
+		return err
 	}
 	if _, err := patterns("includePaths", o.IncludePaths); err != nil {
 		return err

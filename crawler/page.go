@@ -136,7 +136,9 @@ func (c *Crawler) acceptable(o *outcome, a arrival) bool {
 	}
 	o.status(a.Status)
 	if h, err := a.Header(); err == nil && a.Status == http.StatusPaymentRequired && h.Get("Crawler-Price") != "" {
-		o.detail += ": it asks " + text.Line(h.Get("Crawler-Price"), maxPrice) // nobody pays unasked
+		o.fate, o.code, o.price = fail, codePayment, text.Line(h.Get("Crawler-Price"), maxPrice)
+		o.detail = "the site asks " + o.price + " for the page, and nobody pays unasked"
+		return false
 	}
 	if busyStatus(a.Status) {
 		o.again("", a.RetryAfter, c.cfg)
@@ -162,14 +164,15 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	if err != nil {
 		header = http.Header{}
 	}
-	rights := rights.Read(header, t.Robots)
-	if rights.Forbids(o.job.account.Purpose) {
-		o.fate = fail
-		o.failure(wire.PurposeDenied, "the site does not allow use for training")
-		return
-	}
+	rights := rights.Read(header, t, at.RequestURI(), nil)
 	if o.job.kind.discovers() && o.job.order.Sitemap != "only" && !rights.NoFollow() {
-		o.links = sc.links(t.Links, a.item.depth+1)
+		o.links = sc.links(t.Links, a.item.depth+1) // of a page that is withheld too: to follow a link is none of the uses
+	}
+	if o.withheld(rights) {
+		if rights.NoIndex() {
+			c.withdraw(o, at, nil)
+		}
+		return
 	}
 	if !sc.delivers(at) { // the start page of a job whose patterns leave it out
 		o.fate = skip

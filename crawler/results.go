@@ -58,10 +58,18 @@ type PageError struct {
 	Code      string    `json:"code"`
 	Owner     string    `json:"owner"` // who can mend it: client, policy, edge, relay or target
 	Error     string    `json:"error"`
+	Price     string    `json:"price,omitempty"` // that the site asks for the page, in its words
 }
 
 // CodeUnsupported is the code of a page that is not of a kind from which text is read.
 const CodeUnsupported = codeUnsupported
+
+// Codes of pages that a site keeps from a job, for the doors.
+const (
+	CodeReserved = codeReserved
+	CodeGranted  = codeGranted
+	CodePayment  = codePayment
+)
 
 // Errors lists a job's failed pages, oldest first, at most maxErrors.
 func (c *Crawler) Errors(ctx context.Context, j Job) ([]PageError, error) {
@@ -74,7 +82,7 @@ func (c *Crawler) Errors(ctx context.Context, j Job) ([]PageError, error) {
 
 func (c *Crawler) errors(ctx context.Context, id int64) ([]PageError, error) {
 	rows, err := c.store.rows(ctx,
-		"SELECT id, at, url, code, owner, detail FROM errors WHERE job = ? ORDER BY id LIMIT ?", id, maxErrors)
+		"SELECT id, at, url, code, owner, detail, price FROM errors WHERE job = ? ORDER BY id LIMIT ?", id, maxErrors)
 	if err != nil {
 		return nil, fmt.Errorf("read errors: %w", err)
 	}
@@ -83,7 +91,7 @@ func (c *Crawler) errors(ctx context.Context, id int64) ([]PageError, error) {
 	for rows.Next() {
 		var e PageError
 		var at int64
-		if err := rows.Scan(&e.ID, &at, &e.URL, &e.Code, &e.Owner, &e.Error); err != nil {
+		if err := rows.Scan(&e.ID, &at, &e.URL, &e.Code, &e.Owner, &e.Error, &e.Price); err != nil {
 			return nil, fmt.Errorf("read errors: %w", err)
 		}
 		e.Timestamp = time.UnixMilli(at).UTC()

@@ -46,6 +46,7 @@ type outcome struct {
 	code   string // why not, a code's name
 	owner  wire.Owner
 	detail string
+	price  string // that the site asks, with codePayment
 
 	likeness *likeness // with deliver: what its text is known again by; nil: it is no matter
 	ready    time.Time // with retry and wait
@@ -245,8 +246,8 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 		}
 		failed = 1
 		if j.failed < maxErrors {
-			if _, err := t.do("INSERT INTO errors (job, url, code, owner, detail, at) VALUES (?, ?, ?, ?, ?, ?)",
-				j.id, o.item.url, o.code, string(o.owner), o.detail, now.UnixMilli()); err != nil {
+			if _, err := t.do("INSERT INTO errors (job, url, code, owner, detail, price, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+				j.id, o.item.url, o.code, string(o.owner), o.detail, o.price, now.UnixMilli()); err != nil {
 				return err
 			}
 		}

@@ -20,6 +20,7 @@ CREATE TABLE errors (
   code   TEXT    NOT NULL,
   owner  TEXT    NOT NULL,
   detail TEXT    NOT NULL,
+  price  TEXT    NOT NULL DEFAULT '',            -- that the site asks for the page
   at     INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX errors_by_job ON errors (job);
