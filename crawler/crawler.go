@@ -73,6 +73,10 @@ type Config struct {
 	// Release tells that an account has no running job left: unused grants may be returned. It returns
 	// soon, because results wait for it.
 	Release func(ctx context.Context, a Account)
+	// DialHook connects to the server of a webhook, through the address gate. Nil: webhooks are refused.
+	DialHook func(ctx context.Context, network, hostport string) (net.Conn, error)
+	// HookSecret is what an account's webhook calls are signed with. Nil: they are not signed.
+	HookSecret func(a Account) string
 	// Store puts pages into the index, and takes out those that were withdrawn, durably when it returns nil. Nil: there is
 	// no index.
 	Store func(ctx context.Context, pages ...Page) error
@@ -148,6 +152,7 @@ type Crawler struct {
 	settling chan *settlement // to the one writer of results
 	wake     chan struct{}    // to the scheduler: something became due
 	filled   chan struct{}    // to the outbox: something was put in
+	hooked   chan struct{}    // to the webhooks: something happened
 	readers  chan struct{}    // tokens: pages read at the same time
 }
 
@@ -171,6 +176,7 @@ func Open(cfg Config) (*Crawler, error) {
 		settling: make(chan *settlement, maxGroup),
 		wake:     make(chan struct{}, 1),
 		filled:   make(chan struct{}, 1),
+		hooked:   make(chan struct{}, 1),
 		readers:  make(chan struct{}, runtime.NumCPU()),
 	}
 	c.metrics = newMetrics(c)
@@ -188,6 +194,7 @@ func (c *Crawler) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.schedule(ctx) })
 	g.Go(func() error { return c.feedIndex(ctx) })
+	g.Go(func() error { return c.deliver(ctx) })
 	g.Go(func() error { return c.tidy(ctx) })
 	return g.Wait()
 }

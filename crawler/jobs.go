@@ -73,6 +73,9 @@ func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.
 		if err != nil {
 			return err
 		}
+		if err := tx.hook(j, now); err != nil {
+			return err
+		}
 		if kind == Batch {
 			return tx.extend(j, leads, now)
 		}
@@ -187,7 +190,15 @@ func (t *tx) finish(id int64, to State, failure string, now time.Time) (bool, er
 	if err != nil || n == 0 {
 		return false, err
 	}
-	_, err = t.do("UPDATE urls SET state = ? WHERE job = ? AND state = 0", urlSkipped, id)
+	if _, err := t.do("UPDATE urls SET state = ? WHERE job = ? AND state = 0", urlSkipped, id); err != nil {
+		return false, err
+	}
+	switch to {
+	case Completed:
+		err = t.emit(id, eventCompleted, 0, now)
+	case Failed:
+		err = t.emit(id, eventFailed, 0, now)
+	}
 	return true, err
 }
 
@@ -213,6 +224,7 @@ func (c *Crawler) end(ctx context.Context, j *job, to State, code wire.Code) err
 
 // over is everything that follows the end of a job and is not on disk.
 func (c *Crawler) over(ctx context.Context, id int64, a Account, as State) {
+	signal(c.hooked)
 	c.jobs.over(id)
 	c.metrics.ended.WithLabelValues(as.String()).Inc()
 	var active int

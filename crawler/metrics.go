@@ -13,6 +13,7 @@ type metrics struct {
 	ended         *prometheus.CounterVec // jobs by state
 	audits        *prometheus.CounterVec // by verdict
 	roads         *prometheus.CounterVec // streams that were not to be had, by code
+	calls         *prometheus.CounterVec // of webhooks, by what became of them
 	archiveErrors prometheus.Counter
 	leased, queue prometheus.Collector
 	outbox        prometheus.Collector
@@ -38,6 +39,7 @@ func newMetrics(c *Crawler) *metrics {
 		ended:  counter("crawler_jobs_ended_total", "Jobs ended, by state.", "state"),
 		audits: counter("crawler_audits_total", "Pages checked by a second road or by their attestation, by verdict.", "verdict"),
 		roads:  counter("crawler_roads_refused_total", "Crawl streams that were not to be had, by code.", "code"),
+		calls:  counter("crawler_webhook_calls_total", "Calls of webhooks: taken, failed and to be repeated, or given up.", "result"),
 		archiveErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crawler_archive_errors_total", Help: "Exchanges that could not be archived."}),
 		leased: gauge("crawler_hosts_leased", "Hosts being fetched from.", func(context.Context) (float64, error) {
@@ -61,5 +63,5 @@ func (m *metrics) settled(f fate) { m.pages.WithLabelValues(fateNames[f]).Inc() 
 // Metrics returns the collectors for main to register.
 func (c *Crawler) Metrics() []prometheus.Collector {
 	m := c.metrics
-	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.archiveErrors, m.leased, m.queue, m.outbox}
+	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.calls, m.archiveErrors, m.leased, m.queue, m.outbox}
 }

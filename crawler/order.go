@@ -58,9 +58,8 @@ type Order struct {
 	// Execution is ours: "edge" (default) has pages fetched and attested at the edge; "tunnel"
 	// fetches every page from here through an edge, so that TLS ends here.
 	Execution string `json:"execution,omitempty"`
-	// Webhook is named to be refused: a partner who waits for a call that never comes is worse
-	// served than one who is told.
-	Webhook json.RawMessage `json:"webhook,omitempty"`
+	// Webhook is called at the job's start and end, and for each of its pages.
+	Webhook *Webhook `json:"webhook,omitempty"`
 }
 
 // ScrapeOptions say what a document holds.
@@ -185,8 +184,11 @@ func (o Order) check() error {
 		return fmt.Errorf("execution is edge or tunnel, not %.20q", o.Execution)
 	case !(o.Delay >= 0 && o.Delay <= maxDelay):
 		return fmt.Errorf("delay is from 0 to %d seconds", maxDelay)
-	case len(o.Webhook) > 0 && string(o.Webhook) != "null":
-		return fmt.Errorf("webhook is not offered: poll the job's url")
+	}
+	if o.Webhook != nil {
+		if err := o.Webhook.check(); err != nil {
+			return err
+		}
 	}
 	if err := o.checkPurpose(); err != nil {
 		return err

@@ -67,6 +67,9 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 	if err == nil {
 		err = o.check()
 	}
+	if err == nil && o.Webhook != nil && c.cfg.DialHook == nil {
+		err = errors.New("webhook is not offered here: poll the job's url")
+	}
 	if err != nil {
 		return Job{}, &OrderError{err}
 	}
@@ -80,6 +83,7 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 		return Job{}, err
 	}
 	signal(c.wake)
+	signal(c.hooked)
 	return c.view(j), nil
 }
 

@@ -121,6 +121,7 @@ func (c *Crawler) settleGroup(ctx context.Context, group []*settlement) error {
 	}
 	signal(c.wake)
 	signal(c.filled)
+	signal(c.hooked)
 	return nil
 }
 
@@ -240,14 +241,21 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 			j.id, j.completed, o.item.id, len(o.document), o.place.File, o.place.Offset, o.place.Records, pack(o.document)); err != nil {
 			return err
 		}
+		if err := t.emit(j.id, eventPage, int64(j.completed), now); err != nil {
+			return err
+		}
 	case fail:
 		if o.item.kind != kindPage {
 			break // a site without sitemap has failed nobody
 		}
 		failed = 1
 		if j.failed < maxErrors {
-			if _, err := t.do("INSERT INTO errors (job, url, code, owner, detail, price, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-				j.id, o.item.url, o.code, string(o.owner), o.detail, o.price, now.UnixMilli()); err != nil {
+			var row int64
+			if err := t.query("INSERT INTO errors (job, url, code, owner, detail, price, at) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+				j.id, o.item.url, o.code, string(o.owner), o.detail, o.price, now.UnixMilli()).Scan(&row); err != nil {
+				return err
+			}
+			if err := t.emit(j.id, eventPageFailed, row, now); err != nil {
 				return err
 			}
 		}

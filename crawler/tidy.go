@@ -71,7 +71,7 @@ func (c *Crawler) tidyOnce(ctx context.Context) error {
 // forget removes a job and all that hangs on it, a chunk at a time; the job itself last, so that what
 // a crash leaves is found again.
 func (c *Crawler) forget(ctx context.Context, id int64) error {
-	for _, table := range []string{"urls", "documents", "errors", "texts"} {
+	for _, table := range []string{"urls", "documents", "errors", "events", "texts"} {
 		for n := int64(tidyChunk); n == tidyChunk; {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -86,6 +86,9 @@ func (c *Crawler) forget(ctx context.Context, id int64) error {
 		}
 	}
 	return c.store.update(func(tx *tx) error {
+		if _, err := tx.do("DELETE FROM hooks WHERE job = ?", id); err != nil {
+			return err
+		}
 		_, err := tx.do("DELETE FROM jobs WHERE id = ?", id)
 		return err
 	})
@@ -102,9 +105,18 @@ func (c *Crawler) abandon(l *lease, code wire.Code) error {
 	var state State
 	err := c.store.update(func(tx *tx) error {
 		now := c.cfg.Clock()
+		var told int64
+		if err := tx.query("SELECT coalesce(max(id), 0) FROM errors").Scan(&told); err != nil {
+			return err
+		}
 		if _, err := tx.do(`INSERT INTO errors (job, url, code, owner, detail, at)
 			SELECT job, url, ?, ?, ?, ? FROM urls WHERE host = ? AND job = ? AND state = 0 AND kind = 0 LIMIT ?`,
 			code.Name(), string(code.Owner()), "the host was given up: "+code.Meaning(), now.UnixMilli(), l.host, l.job.id, maxErrors); err != nil {
+			return err
+		}
+		if _, err := tx.do(`INSERT INTO events (job, kind, ref, ready_at) SELECT errors.job, ?, errors.id, ? FROM errors
+			JOIN hooks ON hooks.job = errors.job WHERE errors.id > ? AND errors.job = ? AND hooks.events & ? > 0`,
+			eventPageFailed, now.UnixMilli(), told, l.job.id, eventPageFailed); err != nil {
 			return err
 		}
 		pages, err := tx.do("UPDATE urls SET state = ? WHERE host = ? AND job = ? AND state = 0 AND kind = 0", urlFailed, l.host, l.job.id)

@@ -47,7 +47,7 @@ func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
 		{"limit huge", "alice", "POST", "/v2/crawl", object{"url": root, "limit": 100_001}, 400, apiBadRequest, "limit"},
 		{"sitemap mode", "alice", "POST", "/v2/crawl", object{"url": root, "sitemap": "maybe"}, 400, apiBadRequest, "sitemap"},
 		{"execution", "alice", "POST", "/v2/crawl", object{"url": root, "execution": "magic"}, 400, apiBadRequest, "execution"},
-		{"webhook", "alice", "POST", "/v2/crawl", object{"url": root, "webhook": "https://hook.test/"}, 400, apiBadRequest, "webhook"},
+		{"webhook", "alice", "POST", "/v2/crawl", object{"url": root, "webhook": "ftp://hook.test/"}, 400, apiBadRequest, "webhook"},
 		{"format", "alice", "POST", "/v2/scrape", object{"url": root, "formats": []any{object{"type": "screenshot"}}}, 400, apiBadRequest, "screenshot"},
 		{"selector", "alice", "POST", "/v2/scrape", object{"url": root, "includeTags": []string{"<<"}}, 400, apiBadRequest, "include tags"},
 		{"timeout", "alice", "POST", "/v2/scrape", object{"url": root, "timeout": 5}, 400, apiBadRequest, "timeout"},
