@@ -24,6 +24,7 @@ import (
 	"sward/accounting"
 	"sward/crawler"
 	"sward/crawler/console"
+	"sward/crawler/export"
 	"sward/indexer"
 	"sward/internal/daemon"
 	"sward/internal/identity"
@@ -64,6 +65,7 @@ type Hub struct {
 	Book    *accounting.Book
 	Index   *indexer.Index
 	Crawler *crawler.Crawler
+	exports *export.Exporter
 	peers   *peers
 	pages   http.Handler // of the API, for browsers
 }
@@ -114,6 +116,10 @@ func Open(cfg Config) (h *Hub, err error) {
 	}
 	if h.Crawler, err = crawler.Open(crawling); err != nil {
 		return h, fmt.Errorf("open crawler: %w", err)
+	}
+	h.exports, err = export.Open(export.Config{Crawler: h.Crawler, Dir: filepath.Join(cfg.Dir, "export"), Log: cfg.Log})
+	if err != nil {
+		return h, err
 	}
 	return h, writeAddress(cfg.Dir, Address{Internal: cfg.Internal.Addr().String(), Network: cfg.Network, Hub: cfg.Key.ID()})
 }

@@ -24,7 +24,7 @@ const (
 // partnersAPI is the crawl API, joined to the books and to the index.
 func (h *Hub) partnersAPI() *api.API {
 	return api.New(api.Config{
-		Crawler: h.Crawler, Authorise: h.authorise, Credits: h.credits, Spent: h.spent, Search: h.find, Log: h.cfg.Log,
+		Crawler: h.Crawler, Authorise: h.authorise, Credits: h.credits, Spent: h.spent, Search: h.find, Export: h.exports.Serve, Log: h.cfg.Log,
 	})
 }
 
