@@ -45,7 +45,7 @@ var imports = map[string][]string{
 	"crawler/console":        {"crawler"}, // its test holds the description to the crawler's types
 	"crawler/export":         {"crawler", "crawler/crawltest", "crawler/warc"},
 	"internal/hub":           {"accounting", "crawler", "crawler/api", "crawler/console", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
-	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/tunnel", "internal/wire", "policy", "relay"},
+	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
 	"internal/bench/wan":     {"internal/bench/rig"},
 	"internal/bench/clients": {"internal/bench/rig"},

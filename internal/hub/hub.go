@@ -28,6 +28,7 @@ import (
 	"sward/indexer"
 	"sward/internal/daemon"
 	"sward/internal/identity"
+	"sward/internal/outside"
 	"sward/policy"
 )
 
@@ -55,6 +56,8 @@ type Config struct {
 	AuditRate float64        // share of pages fetched by a second road, 0: the crawler's default
 	Database  string         // DSN of the PostgreSQL database that holds crawl jobs, empty: a SQLite file in Dir
 
+	Outside outside.Dialer // the way to webhooks' servers; zero: the system's resolver and sockets
+
 	Crawl func(*crawler.Config) // changes the crawler before it is opened: tests and benches do
 }
 
@@ -67,6 +70,7 @@ type Hub struct {
 	Crawler *crawler.Crawler
 	exports *export.Exporter
 	peers   *peers
+	hooks   hooks
 	pages   http.Handler // of the API, for browsers
 }
 
@@ -105,11 +109,15 @@ func Open(cfg Config) (h *Hub, err error) {
 		return h, fmt.Errorf("open index: %w", err)
 	}
 	h.peers = newPeers(cfg, h.Book)
+	if h.hooks, err = newHooks(cfg.Dir, cfg.Outside); err != nil {
+		return h, err
+	}
 	crawling := crawler.Config{
 		Dir: filepath.Join(cfg.Dir, "crawl"), Clock: cfg.Clock, Log: cfg.Log, Roots: cfg.Roots,
 		Delay: cfg.Delay, AuditRate: cfg.AuditRate, Database: cfg.Database,
 		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, Verify: h.verify,
 		Suspect: h.suspect, Store: h.store,
+		DialHook: h.hooks.dial, HookSecret: h.hooks.secret,
 	}
 	if cfg.Crawl != nil {
 		cfg.Crawl(&crawling)

@@ -29,6 +29,7 @@ func (h *Hub) apiHandler(crawling http.Handler) http.Handler {
 		w.Header().Set("Allow", "GET, HEAD")
 		reply(w, http.StatusMethodNotAllowed, failureOf(wire.BadRequest, "usage is asked for with GET"))
 	})
+	mux.HandleFunc("GET /v1/webhook", h.getWebhook)
 	for _, path := range console.Paths() {
 		mux.Handle(path, h.pages)
 	}
@@ -47,11 +48,7 @@ func (h *Hub) getUsage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Hub) askUsage(r *http.Request) (accounting.UsageAnswer, error) {
-	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if key = strings.TrimSpace(key); !strings.EqualFold(scheme, "Bearer") || key == "" || len(key) > maxBearer {
-		return accounting.UsageAnswer{}, wire.Errorf(wire.AuthRequired, "send your key as Authorization: Bearer <key>")
-	}
-	partner, err := h.Book.PartnerByKey(r.Context(), key)
+	partner, err := h.bearer(r)
 	if err != nil {
 		return accounting.UsageAnswer{}, err
 	}
@@ -61,6 +58,15 @@ func (h *Hub) askUsage(r *http.Request) (accounting.UsageAnswer, error) {
 	}
 	q.Name = partner.Name
 	return h.Book.UsageBetween(r.Context(), q)
+}
+
+// bearer finds the partner whose key a request carries.
+func (h *Hub) bearer(r *http.Request) (accounting.Partner, error) {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if key = strings.TrimSpace(key); !strings.EqualFold(scheme, "Bearer") || key == "" || len(key) > maxBearer {
+		return accounting.Partner{}, wire.Errorf(wire.AuthRequired, "send your key as Authorization: Bearer <key>")
+	}
+	return h.Book.PartnerByKey(r.Context(), key)
 }
 
 // usageQuery reads from, to and by. A word that is not one of them is refused: a misspelt one would silently show

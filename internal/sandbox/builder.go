@@ -23,6 +23,7 @@ import (
 	"sward/internal/geo"
 	"sward/internal/hub"
 	"sward/internal/identity"
+	"sward/internal/outside"
 	"sward/internal/tunnel"
 	"sward/policy"
 	"sward/relay"
@@ -125,6 +126,9 @@ func (b *builder) makeHub(ctx context.Context) error {
 		Clock: b.cfg.Clock, Log: b.cfg.Log.With("role", "hub"), Roots: b.roots,
 		Delay:  5 * time.Millisecond, // the site is on this machine, and is ours
 		Limits: accounting.Unlimited(),
+		Outside: outside.Dialer{
+			Resolve: b.world.Resolve, Dial: b.world.Dial, Gate: func() policy.Gate { return policy.Gate{} },
+		},
 	}
 	for _, l := range []struct {
 		to *net.Listener
