@@ -136,7 +136,7 @@ func (b *batch) overTunnel(ctx context.Context) {
 		avoid = b.l.items[0].avoid
 	}
 	road := b.c.newTunnel(b.l.job.account, avoid)
-	err := road.fetcher.Fetch(ctx, b.order(), func(r fetch.Result) error {
+	err := road.fetcher.Fetch(ctx, b.ask(), func(r fetch.Result) error {
 		b.arrive(ctx, arrival{Result: r, item: b.l.items[r.Index], asked: b.l.items[r.Index].url, exit: road.exit()})
 		return nil
 	})

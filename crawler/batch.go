@@ -49,7 +49,12 @@ type batch struct {
 // fetchLease fetches the items of l over the road that its job asks for, and returns for how long
 // their host is to be left alone. Its error means that results could not be stored.
 func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, error) {
-	b := &batch{c: c, l: l, arrived: make([]bool, len(l.items)), pause: l.delay}
+	b := &batch{c: c, l: l}
+	if err := b.recall(ctx); err != nil || len(l.items) == 0 { // the host is asked for nothing, and needs no pause
+		b.working.Wait()
+		return 0, errors.Join(err, b.err)
+	}
+	b.arrived, b.pause = make([]bool, len(l.items)), l.delay
 	if l.job.order.tunnel() {
 		b.overTunnel(ctx)
 	} else {
@@ -74,7 +79,7 @@ func (b *batch) overEdge(ctx context.Context) {
 	// An edge that stops in mid-batch would otherwise hold the host for the whole deadline.
 	watch := time.AfterFunc(b.patience(), func() { cancel(errStalled) })
 	defer watch.Stop()
-	err = fetch.Remote(stream, conn, b.order(), func(r fetch.Result) error {
+	err = fetch.Remote(stream, conn, b.ask(), func(r fetch.Result) error {
 		watch.Stop()
 		defer func() { watch.Reset(b.patience()) }()
 		if r.Index < 0 || r.Index >= len(b.l.items) || b.arrived[r.Index] {
@@ -146,6 +151,14 @@ func (b *batch) arrive(ctx context.Context, a arrival) {
 	case a.Code == wire.OK:
 		b.reached = true
 	}
+	if a.revalidated() {
+		same, err := b.c.confirm(a)
+		if err != nil {
+			b.unconfirmed(a, err)
+			return
+		}
+		a = same
+	}
 	if a.edge != "" && a.Code == wire.OK && a.item.kind == kindPage && !busyStatus(a.Status) && b.sampled(len(a.Body)) {
 		b.audits = append(b.audits, a) // after the stream: two requests at a time would be rude
 		b.auditBytes += len(a.Body)
@@ -173,12 +186,15 @@ func (b *batch) read(ctx context.Context, a arrival) {
 }
 
 func (b *batch) settle(o outcome) {
-	if err := b.c.settle(o); err != nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.err == nil {
-			b.err = err
-		}
+	b.note(b.c.settle(o))
+}
+
+// note keeps the first error of the store.
+func (b *batch) note(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
 	}
 }
 

@@ -88,6 +88,7 @@ type Config struct {
 	RetryDelay   time.Duration // before a retry, doubled for each further, and before asking again for an edge; default 2 s
 	MaxStall     time.Duration // how long a job waits for any edge before it fails; default 1 h
 	MaxJobAge    time.Duration // how long a job may run; default 72 h
+	Fresh        time.Duration // a page that was looked at less long ago need not be fetched again; default 48 h, negative: it is, unless a partner says otherwise
 	Keep         time.Duration // how long documents can be collected after the job's end; default 24 h
 	HostsAtOnce  int           // hosts leased at the same time; default 64
 	BatchSize    int           // addresses in one lease; default 16
@@ -112,6 +113,9 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.MaxStall, time.Hour)
 	orDuration(&c.MaxJobAge, 72*time.Hour)
 	orDuration(&c.Keep, 24*time.Hour)
+	if c.Fresh == 0 {
+		c.Fresh = 48 * time.Hour // Firecrawl's
+	}
 	orInt(&c.HostsAtOnce, 64)
 	orInt(&c.BatchSize, 16)
 	orInt(&c.MaxBody, 8<<20)
@@ -154,6 +158,9 @@ type Crawler struct {
 	filled   chan struct{}    // to the outbox: something was put in
 	hooked   chan struct{}    // to the webhooks: something happened
 	readers  chan struct{}    // tokens: pages read at the same time
+
+	reminding chan *job // new scrapes, which memory may answer at once
+	counted   time.Time // when memory was last counted; the tidier's
 }
 
 // Open opens or creates the store in cfg.Dir. Addresses that were being fetched when the last
@@ -178,6 +185,8 @@ func Open(cfg Config) (*Crawler, error) {
 		filled:   make(chan struct{}, 1),
 		hooked:   make(chan struct{}, 1),
 		readers:  make(chan struct{}, runtime.NumCPU()),
+
+		reminding: make(chan *job, maxReminders),
 	}
 	c.metrics = newMetrics(c)
 	return c, nil
@@ -193,6 +202,9 @@ func (c *Crawler) Run(ctx context.Context) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.schedule(ctx) })
+	for range runtime.NumCPU() {
+		g.Go(func() error { return c.remindScrapes(ctx) })
+	}
 	g.Go(func() error { return c.feedIndex(ctx) })
 	g.Go(func() error { return c.deliver(ctx) })
 	g.Go(func() error { return c.tidy(ctx) })

@@ -44,6 +44,9 @@ type Provenance struct {
 	Canonical   string        `json:"canonical,omitempty"` // as claimed by the page
 	Rights      rights.Rights `json:"rights"`
 
+	Revalidated *confirmation `json:"revalidated,omitempty"` // the site's later word that the page is as it was
+	Revisit     *warcPlace    `json:"revisit,omitempty"`     // of the record that found it unchanged
+
 	DuplicateOf   string `json:"duplicateOf,omitempty"`   // the document of this job that has the text already
 	DuplicateKind string `json:"duplicateKind,omitempty"` // exact or near
 }
@@ -89,7 +92,11 @@ func newDocument(j *job, a arrival, t text.Content, rights rights.Rights, at war
 	d.Metadata = map[string]any{
 		"sourceURL": a.asked, "url": final, "statusCode": a.Status, "contentType": a.contentType(),
 		"scrapeId": scrape, "proxyUsed": "basic", "cacheState": "miss", "creditsUsed": 1,
-		"provenance": newProvenance(a, t, rights, at),
+		"provenance": newProvenance(a.origin(), t, rights, at),
+	}
+	if a.recalled {
+		d.Metadata["cacheState"], d.Metadata["creditsUsed"] = "hit", 0
+		d.Metadata["cachedAt"] = a.item.known.checked.UTC().Format(time.RFC3339Nano)
 	}
 	for name, value := range map[string]string{
 		"title": t.Title, "description": t.Description, "language": t.Language, "author": t.Author,
@@ -113,6 +120,7 @@ func newProvenance(a arrival, t text.Content, rights rights.Rights, at warc.Loca
 		FetchedAt: a.Started.UTC().Format(time.RFC3339Nano), TookMillis: a.Took.Milliseconds(),
 		Audited: a.audited, Extractor: t.Extractor, TextSimhash: fmt.Sprintf("%016x", text.Simhash(t.Plain)),
 		Hidden: t.Hidden, Canonical: t.Canonical, Rights: rights,
+		Revalidated: a.confirmed, Revisit: a.revisit,
 	}
 	if a.edge == "" {
 		p.Execution = "tunnel"

@@ -41,6 +41,7 @@ type item struct {
 	depth   int
 	attempt int
 	avoid   []string
+	known   *remembered // what an earlier fetch left; nil: nothing, or it was not looked up
 }
 
 // lease is the right to fetch from one host, over the whole network, until it is given back. It is

@@ -62,6 +62,7 @@ type job struct {
 	stalled    time.Time // zero: an edge was to be had
 	quota      int
 	completed  int
+	remembered int
 	failed     int
 	discovered int
 	pages      int

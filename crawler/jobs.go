@@ -89,14 +89,14 @@ func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.
 }
 
 const jobColumns = `id, name, kind, owner, request, base, state, failure, created, deadline, finished, stalled,
-	quota, completed, failed, discovered, pages, seeds`
+	quota, completed, remembered, failed, discovered, pages, seeds`
 
 func scanJob(scan func(...any) error) (*job, error) {
 	var j job
 	var owner, request string
 	var created, deadline, finished, stalled int64
 	err := scan(&j.id, &j.name, &j.kind, &owner, &request, &j.base, &j.state, &j.failure, &created, &deadline, &finished,
-		&stalled, &j.quota, &j.completed, &j.failed, &j.discovered, &j.pages, &j.seeds)
+		&stalled, &j.quota, &j.completed, &j.remembered, &j.failed, &j.discovered, &j.pages, &j.seeds)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNoJob
 	}

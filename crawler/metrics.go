@@ -14,6 +14,7 @@ type metrics struct {
 	audits        *prometheus.CounterVec // by verdict
 	roads         *prometheus.CounterVec // streams that were not to be had, by code
 	calls         *prometheus.CounterVec // of webhooks, by what became of them
+	memory        *prometheus.CounterVec // by what it was good for
 	archiveErrors prometheus.Counter
 	leased, queue prometheus.Collector
 	outbox        prometheus.Collector
@@ -40,6 +41,7 @@ func newMetrics(c *Crawler) *metrics {
 		audits: counter("crawler_audits_total", "Pages checked by a second road or by their attestation, by verdict.", "verdict"),
 		roads:  counter("crawler_roads_refused_total", "Crawl streams that were not to be had, by code.", "code"),
 		calls:  counter("crawler_webhook_calls_total", "Calls of webhooks: taken, failed and to be repeated, or given up.", "result"),
+		memory: counter("crawler_memory_total", "Remembered pages: served (hit), confirmed by their site, or lost from the archive.", "use"),
 		archiveErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crawler_archive_errors_total", Help: "Exchanges that could not be archived."}),
 		leased: gauge("crawler_hosts_leased", "Hosts being fetched from.", func(context.Context) (float64, error) {
@@ -63,5 +65,5 @@ func (m *metrics) settled(f fate) { m.pages.WithLabelValues(fateNames[f]).Inc() 
 // Metrics returns the collectors for main to register.
 func (c *Crawler) Metrics() []prometheus.Collector {
 	m := c.metrics
-	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.calls, m.archiveErrors, m.leased, m.queue, m.outbox}
+	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.calls, m.memory, m.archiveErrors, m.leased, m.queue, m.outbox}
 }

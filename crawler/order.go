@@ -70,6 +70,11 @@ type ScrapeOptions struct {
 	ExcludeTags     []string `json:"excludeTags,omitempty"`
 	Timeout         int      `json:"timeout,omitempty"` // milliseconds
 
+	// What memory may answer: pages looked at at most MaxAge ago, nil for our own choice; with MinAge nothing else is wanted.
+	MaxAge       *int64 `json:"maxAge,omitempty"` // milliseconds
+	MinAge       int64  `json:"minAge,omitempty"` // milliseconds
+	StoreInCache *bool  `json:"storeInCache,omitempty"`
+
 	// What a home node cannot do for now. Each is named in the document's warning.
 	Headers map[string]string `json:"headers,omitempty"`
 	WaitFor int               `json:"waitFor,omitempty"`
@@ -152,6 +157,9 @@ func (o ScrapeOptions) check() error {
 	}
 	if o.Timeout != 0 && (o.Timeout < minTimeout || o.Timeout > maxTimeout) {
 		return fmt.Errorf("timeout is from %d to %d milliseconds, not %d", minTimeout, maxTimeout, o.Timeout)
+	}
+	if o.MaxAge != nil && *o.MaxAge < 0 || o.MinAge < 0 {
+		return errors.New("maxAge and minAge are not negative")
 	}
 	return text.CheckTags(o.IncludeTags, o.ExcludeTags)
 }

@@ -32,6 +32,10 @@ type arrival struct {
 	exit    string // through whose connection it came
 	audited string // auditMatch, …
 	sum     [32]byte
+
+	recalled  bool          // from memory alone: nobody was asked
+	confirmed *confirmation // the body is memory's, and the site says that it is still so
+	revisit   *warcPlace    // of the record that says so, or found it out
 }
 
 func (a arrival) contentType() string {
@@ -99,6 +103,7 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 	}
 	if a.Status == http.StatusNotFound || a.Status == http.StatusGone {
 		c.withdraw(&o, at, nil)
+		o.note = a.forgotten()
 	}
 	if !c.acceptable(&o, a) {
 		return o
@@ -187,13 +192,14 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	if order.wants(FormatWARC) && order.wants(FormatMarkdown) {
 		archived.Conversion = []byte(t.Markdown)
 	}
-	if o.place, err = c.archive.Write(archived); err != nil {
+	if o.place, err = c.keep(&a, archived); err != nil {
 		c.metrics.archiveErrors.Inc()
 		o.fate, o.ready = wait, c.cfg.Clock().Add(storePause)
 		return
 	}
 	o.fate = deliver
 	o.likeness = newLikeness(at.String(), t.Plain, a.sum)
+	o.free, o.note = a.recalled, c.noteOf(o, a, rights, t.Extractor, at.String())
 	if o.document, err = json.Marshal(newDocument(o.job, a, t, rights, o.place, at.String())); err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
 		return

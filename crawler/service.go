@@ -35,7 +35,8 @@ type Job struct {
 	Created, Finished, Expires time.Time // Finished is zero while it runs; documents are kept until Expires
 	Stalled                    time.Time // since when no edge was to be had; zero: one was
 
-	Completed  int // documents delivered, and charged
+	Completed  int // documents delivered …
+	Remembered int // … and of these from memory; the others are charged
 	Failed     int // addresses that came to nothing, not charged
 	Total      int // documents it will come to, as far as is known
 	Discovered int // addresses ever queued
@@ -45,7 +46,7 @@ func (c *Crawler) view(j *job) Job {
 	return Job{
 		ID: j.name, Kind: j.kind, Account: j.account, Order: j.order, State: j.state, Failure: j.failure,
 		Created: j.created, Finished: j.finished, Expires: c.expiry(j), Stalled: j.stalled,
-		Completed: j.completed, Failed: j.failed, Total: j.total(), Discovered: j.discovered,
+		Completed: j.completed, Remembered: j.remembered, Failed: j.failed, Total: j.total(), Discovered: j.discovered,
 	}
 }
 
@@ -81,6 +82,12 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 	j, err := c.jobs.create(a, k, o, start, c.cfg.Clock(), age)
 	if err != nil {
 		return Job{}, err
+	}
+	if k == Scrape {
+		select {
+		case c.reminding <- j:
+		default: // it takes its turn at the host
+		}
 	}
 	signal(c.wake)
 	signal(c.hooked)

@@ -48,6 +48,8 @@ type outcome struct {
 	detail string
 	price  string // that the site asks, with codePayment
 
+	note     *note     // what is remembered of the page beyond the job; nil: nothing new
+	free     bool      // with deliver: it came from memory, and costs nothing
 	likeness *likeness // with deliver: what its text is known again by; nil: it is no matter
 	ready    time.Time // with retry and wait
 	avoid    []string  // edges not to be asked again
@@ -180,7 +182,7 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 	if err := t.record(o, j, now); err != nil {
 		return 0, err
 	}
-	if err := t.keepText(o); err != nil {
+	if err := errors.Join(t.keepText(o), t.remember(o.note)); err != nil {
 		return 0, err
 	}
 	if _, err := t.discover(j, o.links, o.item.id, now); err != nil {
@@ -229,10 +231,13 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 	if o.item.kind != kindPage {
 		pages, seeds = 0, 1
 	}
-	completed, failed := 0, 0
+	completed, failed, free := 0, 0, 0
 	switch o.fate {
 	case deliver:
 		completed = 1
+		if o.free {
+			free = 1
+		}
 		if j.kind == Map {
 			break
 		}
@@ -267,7 +272,7 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 	}
 	j.completed += completed
 	_, err := t.do(`UPDATE jobs SET pages = pages - ?, seeds = seeds - ?, completed = completed + ?, failed = failed + ?,
-		stalled = 0 WHERE id = ?`, pages, seeds, completed, failed, j.id)
+		remembered = remembered + ?, stalled = 0 WHERE id = ?`, pages, seeds, completed, failed, free, j.id)
 	if err == nil && o.moved {
 		_, err = t.do("UPDATE jobs SET base = ? WHERE id = ?", o.final, j.id)
 	}

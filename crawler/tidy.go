@@ -59,6 +59,9 @@ func (c *Crawler) tidyOnce(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.tidyMemory(ctx, now); err != nil {
+		return err
+	}
 	return c.store.update(func(tx *tx) error {
 		if err := tx.forgetNames(now); err != nil {
 			return err

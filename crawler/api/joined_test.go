@@ -29,7 +29,7 @@ func config(n *crawltest.Network, dir string) crawler.Config {
 		OpenTunnel: func(_ context.Context, _ crawler.Account, _ string, avoid []string) (net.Conn, string, error) {
 			return n.OpenTunnel(avoid)
 		},
-		AuditRate: -1, Delay: time.Millisecond, RetryDelay: 5 * time.Millisecond, PageTimeout: 2 * time.Second,
+		Fresh: -1, AuditRate: -1, Delay: time.Millisecond, RetryDelay: 5 * time.Millisecond, PageTimeout: 2 * time.Second,
 	}
 }
 

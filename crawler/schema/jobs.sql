@@ -16,6 +16,7 @@ CREATE TABLE jobs (
   stalled    INTEGER NOT NULL DEFAULT 0,         -- since when no edge was to be had; 0: one was
   quota      INTEGER NOT NULL,                   -- documents at most
   completed  INTEGER NOT NULL DEFAULT 0,         -- documents delivered = next seq
+  remembered INTEGER NOT NULL DEFAULT 0,         -- of these from memory, which cost nothing
   failed     INTEGER NOT NULL DEFAULT 0,         -- rows in errors, also those over the bound on rows
   discovered INTEGER NOT NULL DEFAULT 0,         -- addresses ever queued
   pages      INTEGER NOT NULL DEFAULT 0,         -- page addresses still queued

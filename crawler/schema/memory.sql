@@ -1,3 +1,25 @@
+-- What is remembered of pages beyond the jobs that fetched them.
+CREATE TABLE memory (
+  id       INTEGER PRIMARY KEY,
+  key      BLOB    NOT NULL UNIQUE,              -- of whose memory it is and the address that was asked for
+  url      TEXT    NOT NULL,                     -- where redirects led
+  file     TEXT    NOT NULL,                     -- of the archive, where the response is, …
+  place    INTEGER NOT NULL,                     -- … from this byte on, …
+  length   INTEGER NOT NULL,                     -- … so many bytes, …
+  records  INTEGER NOT NULL,                     -- … with the records beside it so many …
+  record   TEXT    NOT NULL,                     -- … and with this name
+  etag     TEXT    NOT NULL,                     -- as the site gave it; empty: it gave none
+  modified TEXT    NOT NULL,                     -- Last-Modified, likewise
+  payload  BLOB    NOT NULL,                     -- SHA-256 of the body
+  content  BLOB    NOT NULL,                     -- SHA-256 of the normalised text
+  reading  BLOB    NOT NULL,                     -- how the text was taken: only what was taken alike can be compared
+  fetched  INTEGER NOT NULL,                     -- date of that response
+  checked  INTEGER NOT NULL,                     -- when it was last known to be what the site says
+  span     INTEGER NOT NULL,                     -- milliseconds after which it is likely to have changed
+  how      TEXT    NOT NULL                      -- JSON of a history
+) STRICT;
+CREATE INDEX memory_by_check ON memory (checked);
+
 -- The texts of a job's documents that are no duplicates. The bands are the four quarters of simhash: two texts that
 -- differ in three bits or fewer have at least one of them in common.
 CREATE TABLE texts (

@@ -1,0 +1,287 @@
+package crawler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"sward/crawler/fetch"
+	"sward/crawler/link"
+	"sward/crawler/warc"
+	"sward/internal/wire"
+)
+
+// codeNotRemembered is the failure of a partner who asked for memory alone.
+const codeNotRemembered = "no_cached_data"
+
+// confirmation is a site's word that a page is still what is remembered of it, and the edge's statement of that word.
+type confirmation struct {
+	Edge      string `json:"edge,omitempty"` // empty if it was asked from here
+	Exit      string `json:"exit"`
+	Attest    []byte `json:"attest,omitempty"` // over status 304 and no body
+	Signature []byte `json:"signature,omitempty"`
+	At        string `json:"at"`
+
+	head []byte // of the 304
+}
+
+// recall takes out of the lease what memory can answer, before anybody is asked. It comes back as an arrival, so that it is
+// read, judged and settled like a page from the site, and what a job may not have it does not get from memory either.
+func (b *batch) recall(ctx context.Context) error {
+	var asked []item
+	for _, it := range b.l.items {
+		if it.kind != kindPage || b.l.job.kind == Map {
+			asked = append(asked, it)
+			continue
+		}
+		a, outcome, err := b.c.remind(ctx, b.l.job, &it)
+		switch {
+		case err != nil:
+			return err
+		case outcome != nil:
+			b.settle(*outcome)
+		case a != nil:
+			b.read(ctx, *a)
+		default:
+			asked = append(asked, it)
+		}
+	}
+	b.l.items = asked
+	return nil
+}
+
+// ask is the order with the conditions under which its pages need not come.
+func (b *batch) ask() fetch.Batch {
+	o := b.order()
+	for i, it := range b.l.items {
+		o.Fields = append(o.Fields, it.known.conditions(i)...)
+	}
+	return o
+}
+
+// remind looks an address up: an arrival if memory has a page that will do, an outcome if the partner wants nothing else.
+// What is known but has to be asked for again stays with the item.
+func (c *Crawler) remind(ctx context.Context, j *job, it *item) (*arrival, *outcome, error) {
+	o := j.order.Scrape
+	m, err := c.memoryOf(ctx, j.account.ID, it.url)
+	if err != nil {
+		return nil, nil, err
+	}
+	if m != nil && m.serves(o, c.cfg.Clock(), c.cfg.Fresh) {
+		a, err := c.revive(*it, m)
+		if err == nil {
+			c.metrics.memory.WithLabelValues("hit").Inc()
+			return &a, nil, nil
+		}
+		if err := c.lose(m, err); err != nil {
+			return nil, nil, err
+		}
+		m = nil
+	}
+	if o.MinAge > 0 {
+		miss := &outcome{job: j, item: *it, fate: fail, code: codeNotRemembered, owner: wire.OwnerClient}
+		miss.detail = "nothing is remembered of this address that is as old as was asked for"
+		return nil, miss, nil
+	}
+	it.known = m
+	return nil, nil, nil
+}
+
+// lose forgets a page whose record the archive does not give back: it will be fetched as if it was new.
+func (c *Crawler) lose(m *remembered, cause error) error {
+	c.metrics.memory.WithLabelValues("lost").Inc()
+	c.cfg.Log.Warn("a remembered page cannot be read back, it is forgotten", "file", m.place.File, "error", cause)
+	return c.store.update(func(tx *tx) error {
+		_, err := tx.do("DELETE FROM memory WHERE key = ?", m.key)
+		return err
+	})
+}
+
+// revive is the page as it came.
+func (c *Crawler) revive(it item, m *remembered) (arrival, error) {
+	head, body, err := c.reread(m)
+	if err != nil {
+		return arrival{}, err
+	}
+	it.known = m
+	a := arrival{item: it, asked: it.url, recalled: true}
+	a.Result = fetch.Result{Code: wire.OK, Status: http.StatusOK, URL: m.url, Response: head, Body: body}
+	return a.withHistory(m.how), nil
+}
+
+// reread is the head and the body that the archive has of a page.
+func (c *Crawler) reread(m *remembered) (head, body []byte, err error) {
+	r, err := c.archive.Record(m.place)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read remembered page: %w", err)
+	}
+	if r.Type != "response" || r.ID != m.place.ID {
+		return nil, nil, errors.New("read remembered page: the archive has another record in its place")
+	}
+	head, body = r.Payload()
+	return receivedHead(head), body, nil
+}
+
+// withHistory is a with the circumstances of the fetch that brought its body.
+func (a arrival) withHistory(h history) arrival {
+	a.edge, a.exit, a.audited = h.Edge, h.Exit, h.Audited
+	a.Attest, a.Sig, a.Hops, a.Rule, a.Address = h.Attest, h.Sig, h.Hops, h.Rule, h.Address
+	a.Started, a.Took = h.Started, h.Took
+	return a
+}
+
+// confirm makes of a 304 the page that it speaks of. An edge could say so of any page without asking, so it stays the one
+// whose word it is: the sample compares its body with a second road's like every other.
+func (c *Crawler) confirm(a arrival) (arrival, error) {
+	head, body, err := c.reread(a.item.known)
+	if err != nil {
+		return a, err
+	}
+	a.confirmed = &confirmation{
+		Edge: a.edge, Exit: a.exit, Attest: a.Attest, Signature: a.Sig, At: a.Started.UTC().Format(time.RFC3339Nano), head: a.Response,
+	}
+	a.Status, a.Response, a.Body = http.StatusOK, head, body
+	c.metrics.memory.WithLabelValues("confirmed").Inc()
+	return a, nil
+}
+
+// unconfirmed is for a page that is the same as one which the archive has lost: it is asked for once more, as a whole.
+func (b *batch) unconfirmed(a arrival, cause error) {
+	if err := b.c.lose(a.item.known, cause); err != nil {
+		b.note(err)
+		return
+	}
+	o := outcome{job: b.l.job, item: a.item}
+	o.status(a.Status)
+	o.again("", 0, b.c.cfg)
+	b.settle(o)
+}
+
+// revalidated reports a 304 that answers the condition which was sent.
+func (a arrival) revalidated() bool {
+	return a.Code == wire.OK && a.Status == http.StatusNotModified && len(a.item.known.conditions(0)) > 0
+}
+
+// origin is a as the fetch that its body is from: what a document's provenance tells. An audit of today speaks of the
+// same body.
+func (a arrival) origin() arrival {
+	if a.confirmed == nil {
+		return a
+	}
+	o := a.withHistory(a.item.known.how)
+	if a.audited == auditMatch {
+		o.audited = a.audited
+	}
+	return o
+}
+
+// Header is the page's head, with what a 304 said anew about it (RFC 9111 §3.2): rights may have been withdrawn from a
+// page that is otherwise the same.
+func (a arrival) Header() (http.Header, error) {
+	h, err := a.Result.Header()
+	if err != nil || a.confirmed == nil {
+		return h, err
+	}
+	fresh, err := fetch.Result{Response: a.confirmed.head}.Header()
+	if err != nil {
+		return h, nil //nolint:nilerr // it says nothing
+	}
+	for name, values := range fresh {
+		switch name {
+		case "Content-Type", "Content-Encoding", "Content-Length", "Content-Range", "Transfer-Encoding":
+		default:
+			h[name] = values
+		}
+	}
+	return h, nil
+}
+
+// receivedHead undoes what the archive did to a head whose body it decoded (warc's archivedHeader): the head is again the
+// one that the edge's statement has the digest of.
+func receivedHead(head []byte) []byte {
+	const prefix = "X-Archive-Orig-"
+	lines := strings.Split(strings.TrimRight(string(head), "\r\n"), "\r\n")
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, prefix) }) {
+		return head
+	}
+	lines = lines[:len(lines)-1] // the length that was added
+	var b bytes.Buffer
+	for _, l := range lines {
+		b.WriteString(strings.TrimPrefix(l, prefix))
+		b.WriteString("\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// keep archives an exchange, and tells where the page's body is: in an earlier record, if it did not change since.
+func (c *Crawler) keep(a *arrival, x warc.Exchange) (warc.Location, error) {
+	m := a.item.known
+	switch {
+	case a.recalled:
+		return m.place, nil
+	case a.confirmed != nil:
+		x.Response, x.Body = a.confirmed.head, nil
+	case m == nil || m.payload != a.sum || m.url != x.URL || x.Truncated != "" || a.Status != http.StatusOK:
+		return c.archive.Write(x)
+	}
+	x.Revisit = &warc.Original{ID: m.place.ID, URL: m.url, Date: m.fetched}
+	at, err := c.archive.Write(x)
+	if err != nil {
+		return warc.Location{}, err
+	}
+	a.revisit = (*warcPlace)(&at)
+	return m.place, nil
+}
+
+// A scrape that memory can answer does not wait for its host's turn.
+const maxReminders = 256 // scrapes in the queue; one that finds it full takes its turn at the host, and memory answers it there
+
+// remindScrapes answers new scrapes until ctx ends.
+func (c *Crawler) remindScrapes(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case j := <-c.reminding:
+			if err := c.remindScrape(ctx, j); err != nil && ctx.Err() == nil {
+				c.cfg.Log.Error("memory cannot be read, a scrape waits for its host", "error", err)
+			}
+		}
+	}
+}
+
+// remindScrape settles the one address of a job if it can be. The scheduler may lease it meanwhile: who settles first has
+// done it.
+func (c *Crawler) remindScrape(ctx context.Context, j *job) error {
+	it := item{kind: kindPage}
+	err := c.store.row(ctx, "SELECT id, url FROM urls WHERE job = ? AND state = 0", j.id).Scan(&it.id, &it.url)
+	if err != nil {
+		return fmt.Errorf("read the address of a scrape: %w", err)
+	}
+	a, o, err := c.remind(ctx, j, &it)
+	if err != nil || a == nil && o == nil {
+		return err
+	}
+	if a != nil {
+		host, err := link.HostOf(it.url)
+		if err != nil {
+			return err
+		}
+		sc, err := c.jobs.scope(j)
+		if err != nil {
+			return err
+		}
+		read := c.read(ctx, &lease{host: host, job: j, scope: sc, items: []item{it}}, *a)
+		if ctx.Err() != nil {
+			return nil // it stays queued
+		}
+		o = &read
+	}
+	return c.settle(*o)
+}
