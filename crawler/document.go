@@ -17,6 +17,7 @@ type Document struct {
 	RawHTML  string         `json:"rawHtml,omitempty"`
 	Links    []string       `json:"links,omitempty"`
 	Images   []string       `json:"images,omitempty"`
+	Summary  string         `json:"summary,omitempty"`
 	Warning  string         `json:"warning,omitempty"`
 	Metadata map[string]any `json:"metadata"`
 }
@@ -78,6 +79,9 @@ func newDocument(j *job, a arrival, t text.Content, rights rights.Rights, at war
 	}
 	if o.wants(FormatImages) {
 		d.Images = t.Images
+	}
+	if o.wants(FormatSummary) {
+		d.Summary = summary(t)
 	}
 	if unmet := o.unmet(); len(unmet) > 0 {
 		d.Warning = "these options were ignored because a home node cannot honour them:"

@@ -32,7 +32,8 @@ func (o *Order) settleAddresses(k Kind) (start string, err error) {
 	}
 	limit := len(o.URLs)
 	exact := false
-	o.URL, o.Limit, o.IgnoreQueryParameters, o.DeduplicateSimilarURLs = "", &limit, false, &exact
+	o.URL, o.CrawlEntireDomain = o.URLs[0], true // by which lists of jobs show it; it bounds nothing
+	o.Limit, o.IgnoreQueryParameters, o.DeduplicateSimilarURLs = &limit, false, &exact
 	return "", nil
 }
 

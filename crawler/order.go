@@ -92,10 +92,11 @@ const (
 	FormatRawHTML  Format = "rawHtml"
 	FormatLinks    Format = "links"
 	FormatImages   Format = "images"
-	FormatWARC     Format = "warc" // the exchange as it was, which every page's provenance names; alone it spares reading the text
+	FormatSummary  Format = "summary" // the page's own description, or how it begins
+	FormatWARC     Format = "warc"    // the exchange as it was, which every page's provenance names; alone it spares reading the text
 )
 
-var formats = []Format{FormatMarkdown, FormatHTML, FormatRawHTML, FormatLinks, FormatImages, FormatWARC}
+var formats = []Format{FormatMarkdown, FormatHTML, FormatRawHTML, FormatLinks, FormatImages, FormatSummary, FormatWARC}
 
 // UnmarshalJSON accepts both spellings.
 func (f *Format) UnmarshalJSON(b []byte) error {
@@ -122,7 +123,7 @@ func (o ScrapeOptions) wants(f Format) bool {
 
 // textless reports a job for the archive: nobody asked for the pages' text, so nobody waits for it, and the index gets none.
 func (o ScrapeOptions) textless() bool {
-	return o.wants(FormatWARC) && !o.wants(FormatMarkdown) && !o.wants(FormatHTML)
+	return o.wants(FormatWARC) && !o.wants(FormatMarkdown) && !o.wants(FormatHTML) && !o.wants(FormatSummary)
 }
 
 func (o ScrapeOptions) mainOnly() bool { return o.OnlyMainContent == nil || *o.OnlyMainContent }
@@ -152,7 +153,7 @@ func (o ScrapeOptions) unmet() []string {
 func (o ScrapeOptions) check() error {
 	for _, f := range o.Formats {
 		if !slices.Contains(formats, f) {
-			return fmt.Errorf("format %.40q is not offered: use markdown, html, rawHtml, links, images or warc", string(f))
+			return fmt.Errorf("format %.40q is not offered: use markdown, html, rawHtml, links, images, summary or warc", string(f))
 		}
 	}
 	if o.Timeout != 0 && (o.Timeout < minTimeout || o.Timeout > maxTimeout) {

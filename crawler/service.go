@@ -9,6 +9,9 @@ import (
 	"sward/internal/wire"
 )
 
+// ScrapeLinger is how long a scrape goes on for one who waited as long as was agreed and was told to ask again.
+const ScrapeLinger = time.Minute
+
 // Refusals of the service, beside those that carry a wire code.
 var (
 	ErrNoJob = errors.New("no such job")       // or it is another account's
@@ -77,7 +80,7 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 	age := c.cfg.MaxJobAge
 	if k == Scrape {
 		one := 1
-		o.Limit, o.Sitemap, age = &one, "skip", o.Scrape.Patience()+tidyEvery
+		o.Limit, o.Sitemap, age = &one, "skip", o.Scrape.Patience()+ScrapeLinger+tidyEvery
 	}
 	j, err := c.jobs.create(a, k, o, start, c.cfg.Clock(), age)
 	if err != nil {

@@ -36,7 +36,7 @@ func (s *API) getActivity(w http.ResponseWriter, r *http.Request, a crawler.Acco
 		Credits   int       `json:"credits_used"`
 	}
 	want := r.URL.Query().Get("endpoint")
-	s.list(w, r, a, func(j crawler.Job) (any, bool) {
+	s.list(w, r, a, "data", func(j crawler.Job) (any, bool) {
 		name := endpoints[j.Kind]
 		return entry{j.ID, name, j.Order.URL, j.State.String(), j.Created.UTC(), j.Completed}, want == "" || want == name
 	})
@@ -45,18 +45,19 @@ func (s *API) getActivity(w http.ResponseWriter, r *http.Request, a crawler.Acco
 // getJobs lists an account's jobs with their progress, newest first: what a console shows.
 func (s *API) getJobs(w http.ResponseWriter, r *http.Request, a crawler.Account) {
 	type entry struct {
-		Kind string `json:"kind"`
-		URL  string `json:"url,omitempty"`
+		Kind       string `json:"kind"`
+		URL        string `json:"url,omitempty"`
+		Discovered int    `json:"discovered"` // addresses that were seen
 		jobStatus
 	}
-	s.list(w, r, a, func(j crawler.Job) (any, bool) {
-		return entry{endpoints[j.Kind], j.Order.URL, newStatus(j, time.Now())}, true
+	s.list(w, r, a, "jobs", func(j crawler.Job) (any, bool) {
+		return entry{endpoints[j.Kind], j.Order.URL, j.Discovered, newStatus(j, time.Now())}, true
 	})
 }
 
 // list answers with one page of an account's jobs; where a filter takes many away there may be fewer than were asked for,
 // and a cursor to go on.
-func (s *API) list(w http.ResponseWriter, r *http.Request, a crawler.Account, show func(crawler.Job) (any, bool)) {
+func (s *API) list(w http.ResponseWriter, r *http.Request, a crawler.Account, name string, show func(crawler.Job) (any, bool)) {
 	n, after, err := page(r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, apiBadRequest, err.Error())
@@ -81,7 +82,7 @@ func (s *API) list(w http.ResponseWriter, r *http.Request, a crawler.Account, sh
 			data = append(data, row)
 		}
 	}
-	body := map[string]any{"success": true, "data": data, "has_more": more, "cursor": nil}
+	body := map[string]any{"success": true, name: data, "has_more": more, "cursor": nil}
 	if more {
 		body["cursor"] = jobs[len(jobs)-1].ID
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sward/crawler"
 	"sward/crawler/crawltest"
 	"sward/internal/wire"
 )
@@ -159,7 +161,7 @@ func TestScrapeReturnsWhatWasAskedFor(t *testing.T) {
 	n := crawltest.New(t, crawltest.Site{"/a": body})
 	p := start(t, config(n, t.TempDir()))
 	status, got := p.call("POST", "/v2/scrape", object{
-		"url": root + "a", "formats": []any{"markdown", "html", "rawHtml", object{"type": "links"}, "images"}, "mobile": true,
+		"url": root + "a", "formats": []any{"markdown", "html", "rawHtml", object{"type": "links"}, "images", "summary"}, "mobile": true,
 	})
 	if status != 200 || got["success"] != true {
 		t.Fatalf("got %d %v, want 200", status, got)
@@ -176,6 +178,9 @@ func TestScrapeReturnsWhatWasAskedFor(t *testing.T) {
 	}
 	if text := data["markdown"].(string); !strings.Contains(text, "honest text") || strings.Contains(text, "menu of the site") {
 		t.Errorf("markdown: got %q, want the main content alone", text)
+	}
+	if text, _ := data["summary"].(string); !strings.Contains(text, "honest text") {
+		t.Errorf("summary: got %q, want how the page begins", text)
 	}
 	if warning, _ := data["warning"].(string); !strings.Contains(warning, "mobile") {
 		t.Errorf("warning: got %q, want it to name the option that was ignored", warning)
@@ -293,5 +298,71 @@ func TestErrorsNameWhatRobotsForbid(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[any]any{root + "gone": "http_404", root + "secret/x": "robots_denied"}, codes); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+}
+
+// Clients of version 2 sleep and send the same request again when they are told that the page is still being fetched.
+func TestScrapeThatTakesLongerIsAskedForAgain(t *testing.T) {
+	slow := make(chan struct{})
+	site := crawltest.Site{"/slow": crawltest.Page("slow")}
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-slow
+		}
+		site.ServeHTTP(w, r)
+	}))
+	cfg := config(n, t.TempDir())
+	cfg.PageTimeout = 30 * time.Second
+	p := start(t, cfg)
+	order := object{"url": root + "slow", "timeout": 1000, "origin": "js-sdk@4.42.0"}
+	status, got := p.call("POST", "/v2/scrape", order)
+	details, _ := got["details"].(object)
+	if status != 408 || got["code"] != apiTimeout || details["state"] != "processing_continues" || details["retryAfterSeconds"] != float64(resumeAfter) {
+		t.Fatalf("got %d %v, want 408 with the word that it goes on", status, got)
+	}
+	close(slow)
+	order["origin"] = "js-sdk@4.42.1" // says nothing about the page
+	if status, got = p.call("POST", "/v2/scrape", order); status != 200 {
+		t.Errorf("the same again: got %d %v, want the page", status, got)
+	}
+	meta, _ := got["data"].(object)["metadata"].(object)
+	if meta["scrapeId"] != details["id"] || n.Hits()["/slow"] != 1 {
+		t.Errorf("got scrape %v after %d requests, want %v after one", meta["scrapeId"], n.Hits()["/slow"], details["id"])
+	}
+	if status, _ = p.call("POST", "/v2/scrape", order); status != 200 || n.Hits()["/slow"] != 2 {
+		t.Errorf("a third: got %d after %d requests, want 200 after another", status, n.Hits()["/slow"])
+	}
+}
+
+func TestStartNeedsCredit(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	p := startWith(t, config(n, t.TempDir()), Config{Credits: func(_ context.Context, a crawler.Account) (Credits, error) {
+		return Credits{Remaining: map[string]int64{"alice": 5}[a.Name], Bytes: 5 << 16}, nil
+	}})
+	for _, test := range []struct {
+		key, path string
+		body      object
+		status    int
+	}{
+		{"bob", "/v2/scrape", object{"url": root}, 402},
+		{"bob", "/v1/map", object{"url": root}, 402},
+		{"alice", "/v2/crawl", object{"url": root, "limit": 6}, 402},
+		{"alice", "/v2/crawl", object{"url": root, "limit": 5}, 200},
+		{"alice", "/v2/crawl", object{"url": root}, 200}, // no limit is no wish for ten thousand pages
+		{"alice", "/v2/batch/scrape", object{"urls": []string{root + "1", root + "2", root + "3", root + "4", root + "5", root + "6"}}, 402},
+		{"alice", "/v2/scrape", object{"url": root}, 200},
+	} {
+		status, got := (&partner{t: t, api: p.api, key: test.key}).call("POST", test.path, test.body)
+		if status != test.status || status == 402 && got["code"] != apiNoCredit {
+			t.Errorf("%s %s %v: got %d %v, want %d", test.key, test.path, test.body, status, got, test.status)
+		}
+	}
+	_, got := p.call("GET", "/v2/team/credit-usage", nil)
+	if data, _ := got["data"].(object); data["remainingCredits"] != 5.0 || data["remainingBytes"] != float64(5<<16) {
+		t.Errorf("credits: got %v, want 5", got)
+	}
+	_, got = p.call("GET", "/v1/team/credit-usage", nil)
+	if data, _ := got["data"].(object); data["remaining_credits"] != 5.0 {
+		t.Errorf("credits of version 1: got %v, want 5", got)
 	}
 }

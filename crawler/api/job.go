@@ -11,7 +11,7 @@ import (
 )
 
 // polled are the kinds of jobs whose status is asked for by name.
-var polled = []crawler.Kind{crawler.Crawl, crawler.Batch}
+var polled = []crawler.Kind{crawler.Crawl, crawler.Batch, crawler.Map}
 
 // find answers 404 itself, also for jobs of other accounts and of other kinds.
 func (s *API) find(w http.ResponseWriter, r *http.Request, a crawler.Account, kinds ...crawler.Kind) (crawler.Job, bool) {

@@ -55,6 +55,11 @@ type partner struct {
 // start runs a crawler and its API until the test ends.
 func start(t *testing.T, cfg crawler.Config) *partner {
 	t.Helper()
+	return startWith(t, cfg, Config{})
+}
+
+func startWith(t *testing.T, cfg crawler.Config, door Config) *partner {
+	t.Helper()
 	c, err := crawler.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -62,9 +67,14 @@ func start(t *testing.T, cfg crawler.Config) *partner {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
-	api := httptest.NewServer(New(Config{Crawler: c, Authorise: authorise}))
+	door.Crawler, door.Authorise = c, authorise
+	served := New(door)
+	api := httptest.NewServer(served)
 	t.Cleanup(func() {
 		api.Close()
+		if err := served.Close(); err != nil {
+			t.Error(err)
+		}
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Run: got %v, want nil", err)

@@ -119,7 +119,11 @@ func TestJobsAreListedNewestFirst(t *testing.T) {
 		if status != 200 {
 			t.Fatalf("%s: got %d %v", path, status, got)
 		}
-		for _, j := range got["data"].([]any) {
+		list, _ := got["jobs"].([]any)
+		if list == nil {
+			list = got["data"].([]any)
+		}
+		for _, j := range list {
 			ids = append(ids, j.(object)["id"])
 		}
 		return ids, got["cursor"]

@@ -2,8 +2,12 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,8 +15,11 @@ import (
 	"sward/internal/wire"
 )
 
-// cleanUp is the time a request that has ended may still take to end its job.
-const cleanUp = 5 * time.Second
+const (
+	cleanUp     = 5 * time.Second // a request that has ended may still take to end its job
+	resumeAfter = 5               // seconds until a client should ask again; they wait no less
+	resumeFor   = 5 * time.Minute // since a scrape's time was over: an older page is not what is asked for
+)
 
 // pageRequest is what is asked of pages that are named one by one.
 type pageRequest struct {
@@ -48,15 +55,54 @@ func (s *API) postScrape(w http.ResponseWriter, r *http.Request, a crawler.Accou
 	}
 	o := q.order(r)
 	o.URL = q.URL
-	if !s.affords(w, r, a, 1) {
+	name := resumeName(o)
+	j, err := s.c.Held(r.Context(), a, name)
+	if err == nil && (j.State == crawler.Cancelled || time.Since(j.Created) > o.Scrape.Patience()+resumeFor) {
+		err = crawler.ErrNoJob
+	}
+	if errors.Is(err, crawler.ErrNoJob) {
+		if !s.affords(w, r, a, 1) {
+			return
+		}
+		var ok bool
+		if j, ok = s.start(w, r, a, crawler.Scrape, o); !ok {
+			return
+		}
+	} else if err != nil {
+		s.broken(w, r, err)
 		return
 	}
-	j, ok := s.start(w, r, a, crawler.Scrape, o)
-	if !ok {
-		return
+	ctx, cancel := context.WithTimeout(r.Context(), o.Scrape.Patience())
+	defer cancel()
+	if ended, err := s.c.Wait(ctx, j); err == nil {
+		s.answerScrape(w, r, ended)
+	} else if ctx.Err() == nil {
+		s.broken(w, r, err)
+	} else {
+		s.leave(w, r, j, name)
 	}
-	patience := o.Scrape.Patience()
-	j, err := s.await(r, j, patience)
+}
+
+// leave answers that the time is over. The job of a client of version 2 goes on for a while, if an edge is at it: such a
+// client sends the same request again when it is told so, and then gets the page instead of another fetch.
+func (s *API) leave(w http.ResponseWriter, r *http.Request, j crawler.Job, name string) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(r.Context()), cleanUp)
+	defer stop()
+	patience := j.Order.Scrape.Patience()
+	late := "the page did not come within " + patience.String()
+	j, err := s.c.Job(ctx, j.Account, j.ID)
+	if err == nil && j.State == crawler.Scraping && j.Stalled.IsZero() && !isV1(r) && r.Context().Err() == nil {
+		if err = s.c.Hold(ctx, j, name); err == nil {
+			w.Header().Set("Retry-After", strconv.Itoa(resumeAfter))
+			answer(w, http.StatusRequestTimeout, failure{Code: apiTimeout, Error: late + "; ask again for it", Details: map[string]any{
+				"state": "processing_continues", "retryAfterSeconds": resumeAfter, "id": j.ID,
+			}})
+			return
+		}
+	}
+	if err == nil {
+		j, err = s.abandon(ctx, j)
+	}
 	switch {
 	case err != nil:
 		s.broken(w, r, err)
@@ -65,8 +111,26 @@ func (s *API) postScrape(w http.ResponseWriter, r *http.Request, a crawler.Accou
 	case !j.Stalled.IsZero():
 		refuseNoEdge(w)
 	default:
-		refuse(w, http.StatusRequestTimeout, apiTimeout, "the page did not come within "+patience.String())
+		refuse(w, http.StatusRequestTimeout, apiTimeout, late)
 	}
+}
+
+// resumeName is the same for requests that ask for the same page in the same way.
+func resumeName(o crawler.Order) string {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return "" // an order that cannot be written is not taken either
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// abandon ends a job that nobody waits for any more, and returns what became of it: its end may have come first.
+func (s *API) abandon(ctx context.Context, j crawler.Job) (crawler.Job, error) {
+	if err := s.c.Cancel(ctx, j); err != nil && !errors.Is(err, crawler.ErrEnded) {
+		return j, err
+	}
+	return s.c.Job(ctx, j.Account, j.ID)
 }
 
 // await waits for a job's end, and cancels it when the time is over or the partner has gone.
@@ -79,10 +143,7 @@ func (s *API) await(r *http.Request, j crawler.Job, patience time.Duration) (cra
 	}
 	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
 	defer stop()
-	if err := s.c.Cancel(ending, j); err != nil && !errors.Is(err, crawler.ErrEnded) { // it came at the last moment
-		return j, err
-	}
-	return s.c.Job(ending, j.Account, j.ID)
+	return s.abandon(ending, j)
 }
 
 func refuseNoEdge(w http.ResponseWriter) {

@@ -27,19 +27,22 @@ type jobStatus struct {
 	ExpiresAt   time.Time         `json:"expiresAt"`
 	Error       string            `json:"error,omitempty"`
 	Next        string            `json:"next,omitempty"`
-	Data        []json.RawMessage `json:"data"`
+	Data        []json.RawMessage `json:"data,omitzero"` // nil in a list of jobs
 }
 
 func newStatus(j crawler.Job, now time.Time) jobStatus {
 	s := jobStatus{
 		Success: true, ID: j.ID, Status: j.State.String(), Completed: j.Completed, Total: j.Total, Failed: j.Failed,
-		CreditsUsed: j.Completed, CreatedAt: j.Created.UTC(), ExpiresAt: j.Expires.UTC(), Data: []json.RawMessage{},
+		CreditsUsed: j.Completed, CreatedAt: j.Created.UTC(), ExpiresAt: j.Expires.UTC(),
 	}
 	if !j.Finished.IsZero() {
 		at := j.Finished.UTC()
 		s.CompletedAt, now = &at, at
 	}
 	s.Duration = int64(now.Sub(j.Created).Seconds())
+	if j.Kind == crawler.Map {
+		s.CreditsUsed = 0 // addresses cost nothing
+	}
 	if j.State == crawler.Failed {
 		s.Error = j.Explain()
 	}
