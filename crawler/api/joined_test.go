@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -49,7 +50,9 @@ type partner struct {
 	api *httptest.Server
 	key string
 
-	header http.Header // sent with each call, besides the key
+	served  *API
+	version string      // of the API, "/v2" if empty
+	header  http.Header // sent with each call, besides the key
 }
 
 // start runs a crawler and its API until the test ends.
@@ -83,7 +86,7 @@ func startWith(t *testing.T, cfg crawler.Config, door Config) *partner {
 			t.Errorf("Close: got %v, want nil", err)
 		}
 	})
-	return &partner{t: t, api: api, key: "alice"}
+	return &partner{t: t, api: api, key: "alice", served: served}
 }
 
 // call sends a request and decodes the JSON answer.
@@ -130,7 +133,7 @@ type object = map[string]any
 // begin starts a crawl and returns its id.
 func (p *partner) begin(order object) string {
 	p.t.Helper()
-	status, got := p.call("POST", "/v2/crawl", order)
+	status, got := p.call("POST", cmp.Or(p.version, "/v2")+"/crawl", order)
 	if status != 200 || got["success"] != true {
 		p.t.Fatalf("POST /v2/crawl: got %d %v, want 200", status, got)
 	}
@@ -142,7 +145,7 @@ func (p *partner) result(id string) (status object, documents []object) {
 	p.t.Helper()
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		code, got := p.call("GET", "/v2/crawl/"+id, nil)
+		code, got := p.call("GET", cmp.Or(p.version, "/v2")+"/crawl/"+id, nil)
 		if code != 200 || got["success"] != true {
 			p.t.Fatalf("poll: got %d %v, want 200", code, got)
 		}
