@@ -33,6 +33,7 @@ type batch struct {
 	c *Crawler
 	l *lease
 
+	began      time.Time
 	arrived    []bool // by item
 	audits     []arrival
 	auditBytes int
@@ -49,7 +50,7 @@ type batch struct {
 // fetchLease fetches the items of l over the road that its job asks for, and returns for how long
 // their host is to be left alone. Its error means that results could not be stored.
 func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, error) {
-	b := &batch{c: c, l: l}
+	b := &batch{c: c, l: l, began: c.cfg.Clock()}
 	if err := b.recall(ctx); err != nil || len(l.items) == 0 { // the host is asked for nothing, and needs no pause
 		b.working.Wait()
 		return 0, errors.Join(err, b.err)
@@ -63,6 +64,9 @@ func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, erro
 	}
 	b.working.Wait()
 	b.concludeHost()
+	if b.err == nil {
+		b.err = b.c.edges.saveSoon()
+	}
 	return b.pause, b.err
 }
 
@@ -97,23 +101,43 @@ func (b *batch) overEdge(ctx context.Context) {
 	b.missing(edge, err)
 }
 
-// openCrawl asks for an edge that has not failed any of the items, or else for any.
+// openCrawl asks for an edge that has not failed any of the items, or else for any. An edge with a poor name is sent
+// away most times, and one that was caught always.
 func (b *batch) openCrawl(ctx context.Context) (net.Conn, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	var avoid []string
 	for _, it := range b.l.items {
-		for _, edge := range it.avoid {
-			if !slices.Contains(avoid, edge) && len(avoid) < wire.MaxAvoid {
-				avoid = append(avoid, edge)
+		avoid = addEdges(avoid, it.avoid)
+	}
+	for declined := 0; ; declined++ {
+		conn, edge, err := b.c.cfg.OpenCrawl(ctx, b.l.job.account, avoid)
+		if wire.CodeOf(err) == wire.NoEdge && len(avoid) > 0 {
+			conn, edge, err = b.c.cfg.OpenCrawl(ctx, b.l.job.account, nil)
+			if err == nil && b.c.edges.suspended(edge) {
+				conn.Close()
+				return nil, "", wire.Errorf(wire.NoEdge, "the one edge at hand is suspended")
 			}
+			return conn, edge, err
+		}
+		if err != nil || b.c.edges.takes(edge) || declined >= maxOffers && !b.c.edges.suspended(edge) {
+			return conn, edge, err
+		}
+		conn.Close()
+		if avoid = addEdges(avoid, []string{edge}); declined >= 2*maxOffers || !slices.Contains(avoid, edge) {
+			return nil, "", wire.Errorf(wire.NoEdge, "all edges at hand are suspended")
 		}
 	}
-	conn, edge, err := b.c.cfg.OpenCrawl(ctx, b.l.job.account, avoid)
-	if len(avoid) > 0 && wire.CodeOf(err) == wire.NoEdge {
-		conn, edge, err = b.c.cfg.OpenCrawl(ctx, b.l.job.account, nil)
+}
+
+// addEdges adds to a list of edges to avoid, as far as a relay takes them.
+func addEdges(list, more []string) []string {
+	for _, edge := range more {
+		if !slices.Contains(list, edge) && len(list) < wire.MaxAvoid {
+			list = append(list, edge)
+		}
 	}
-	return conn, edge, err
+	return list
 }
 
 // order is the batch in the edge's terms.
@@ -159,10 +183,19 @@ func (b *batch) arrive(ctx context.Context, a arrival) {
 		}
 		a = same
 	}
-	if a.edge != "" && a.Code == wire.OK && a.item.kind == kindPage && !busyStatus(a.Status) && b.sampled(len(a.Body)) {
-		b.audits = append(b.audits, a) // after the stream: two requests at a time would be rude
-		b.auditBytes += len(a.Body)
-		return
+	if a.edge != "" && a.Status != 0 {
+		b.c.edges.page(a.edge)
+	}
+	if a.edge != "" && a.Code == wire.OK && !busyStatus(a.Status) && b.sampled(a) {
+		switch {
+		case len(b.audits) == 0 || b.auditBytes+len(a.Body) <= maxAuditBytes:
+			b.audits = append(b.audits, a) // after the stream: two requests at a time would be rude
+			b.auditBytes += len(a.Body)
+			return
+		case b.c.edges.watched(a.edge):
+			b.settle(outcome{job: b.l.job, item: a.item, fate: wait, ready: b.c.cfg.Clock(), avoid: a.item.avoid})
+			return
+		}
 	}
 	a.audited = auditSkipped
 	b.read(ctx, a)
@@ -180,6 +213,12 @@ func (b *batch) read(ctx context.Context, a arrival) {
 		<-b.c.readers
 		if ctx.Err() != nil && o.fate == fail {
 			return // shutting down may be why
+		}
+		if a.edge != "" && unreached(a.cause()) {
+			b.c.edges.failed(a.edge, a.item.id)
+		}
+		if o.fate != retry && o.fate != wait {
+			b.c.edges.settled(a.item.id, b.l.host, o.fate == deliver)
 		}
 		b.settle(o)
 	})
@@ -207,10 +246,16 @@ func (b *batch) tampered(ctx context.Context, a arrival) {
 	b.settle(o)
 }
 
-// suspect reports an edge, and counts under what it was caught.
+// suspect reports an edge that did not sign what it sent, and counts under what it was caught.
 func (b *batch) suspect(ctx context.Context, edge, verdict, reason string) {
 	b.c.metrics.audits.WithLabelValues(verdict).Inc()
-	b.c.cfg.Suspect(ctx, edge, reason)
+	guilty, err := b.c.edges.forged(edge)
+	if err != nil {
+		b.c.cfg.Log.Error("what an edge did cannot be noted", "edge", edge, "error", err)
+	}
+	if guilty {
+		b.c.cfg.Suspect(ctx, edge, reason)
+	}
 }
 
 // missing settles the items that did not come: the first of them may be why, so it counts as tried;

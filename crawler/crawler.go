@@ -66,6 +66,8 @@ type Config struct {
 	OpenCrawl func(ctx context.Context, a Account, avoid []string) (conn net.Conn, edge string, err error)
 	// OpenTunnel opens a proxy stream to hostport through some edge that is not in avoid.
 	OpenTunnel func(ctx context.Context, a Account, hostport string, avoid []string) (conn net.Conn, edge string, err error)
+	// OpenThrough opens a proxy stream to hostport through one certain edge. Nil: nobody can be asked for.
+	OpenThrough func(ctx context.Context, a Account, hostport, edge string) (net.Conn, error)
 	// Verify checks an edge's signature over an attestation.
 	Verify func(edge string, attest, sig []byte) bool
 	// Suspect reports an edge that was caught with a page it did not fetch. Nil: nobody listens.
@@ -82,7 +84,8 @@ type Config struct {
 	Store func(ctx context.Context, pages ...Page) error
 
 	Agent        string        // User-Agent of every fetch; default fetch.DefaultAgent
-	AuditRate    float64       // share of pages fetched again by a second road; default 0.02, negative: none
+	AuditRate    float64       // share of pages, of edges with a good name, fetched again by a second road; default 0.02, negative: none of any
+	FirstPages   int           // of a new edge that are all fetched again; default 20
 	Delay        time.Duration // between two requests to one host; default 1 s
 	PageTimeout  time.Duration // for one request and its answer; default 1 min, like an edge's
 	RetryDelay   time.Duration // before a retry, doubled for each further, and before asking again for an edge; default 2 s
@@ -118,6 +121,7 @@ func (c Config) withDefaults() Config {
 	}
 	orInt(&c.HostsAtOnce, 64)
 	orInt(&c.BatchSize, 16)
+	orInt(&c.FirstPages, 20)
 	orInt(&c.MaxBody, 8<<20)
 	c.BatchSize = min(c.BatchSize, maxBatch)
 	if c.ArchiveBytes <= 0 {
@@ -151,6 +155,7 @@ type Crawler struct {
 	archive  *warc.Archive
 	frontier *frontier
 	jobs     *jobTable
+	edges    *edgeBook
 	metrics  *metrics
 
 	settling chan *settlement // to the one writer of results
@@ -188,6 +193,9 @@ func Open(cfg Config) (*Crawler, error) {
 
 		reminding: make(chan *job, maxReminders),
 	}
+	if c.edges, err = openEdgeBook(s, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("open crawler: %w", err), archive.Close(), s.close())
+	}
 	c.metrics = newMetrics(c)
 	return c, nil
 }
@@ -212,7 +220,9 @@ func (c *Crawler) Run(ctx context.Context) error {
 }
 
 // Close closes the store. Call it after Run has returned.
-func (c *Crawler) Close() error { return errors.Join(c.archive.Close(), c.store.close()) }
+func (c *Crawler) Close() error {
+	return errors.Join(c.edges.save(), c.archive.Close(), c.store.close())
+}
 
 // signal wakes the reader of a one-place channel; a second signal before it looks is the same.
 func signal(ch chan struct{}) {

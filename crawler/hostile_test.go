@@ -58,11 +58,12 @@ func TestCrawlMissesNothingWithHostileEdges(t *testing.T) {
 	tests := map[string]struct {
 		edge    *crawltest.Edge
 		suspect bool
+		doubted bool // suspended by and by
 	}{
 		"dies in mid-batch":         {edge: &crawltest.Edge{Wrap: func(c net.Conn) net.Conn { x := &cutConn{Conn: c}; x.left.Store(3000); return x }}},
 		"says nothing":              {edge: &crawltest.Edge{Wrap: func(c net.Conn) net.Conn { return &muteConn{Conn: c, closed: make(chan struct{})} }}},
 		"signs with a foreign key":  {edge: &crawltest.Edge{Forge: true}, suspect: true},
-		"changes pages":             {edge: &crawltest.Edge{Lies: true}, suspect: true},
+		"changes pages":             {edge: &crawltest.Edge{Lies: true}, doubted: true},
 		"its owner allows nothing":  {edge: &crawltest.Edge{Allow: denyAll}},
 		"its DNS knows nothing":     {edge: &crawltest.Edge{}, suspect: false},
 		"speaks something else":     {edge: &crawltest.Edge{Wrap: func(c net.Conn) net.Conn { return &babbler{c} }}, suspect: true},
@@ -94,8 +95,13 @@ func TestCrawlMissesNothingWithHostileEdges(t *testing.T) {
 					t.Errorf("a page that the audit refused was delivered: %v", how)
 				}
 			}
-			if _, got := n.Suspected()["edge-0"]; got != test.suspect {
+			if _, got := n.Suspected()["edge-0"]; got != test.suspect && !test.doubted {
 				t.Errorf("suspected: got %v, want the hostile edge there: %v", n.Suspected(), test.suspect)
+			}
+			for _, e := range p.c.Edges() {
+				if got := e.Doubted(); got != (e.ID == "edge-0" && (test.suspect || test.doubted)) {
+					t.Errorf("%s is %s: %+v, want only an edge that changes pages in doubt", e.ID, e.Name, e.Standing)
+				}
 			}
 			if _, got := n.Suspected()["edge-1"]; got {
 				t.Errorf("suspected: got %v, want no honest edge", n.Suspected())

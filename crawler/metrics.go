@@ -16,6 +16,7 @@ type metrics struct {
 	calls         *prometheus.CounterVec // of webhooks, by what became of them
 	memory        *prometheus.CounterVec // by what it was good for
 	archiveErrors prometheus.Counter
+	edges         *edgeGauge
 	leased, queue prometheus.Collector
 	outbox        prometheus.Collector
 }
@@ -44,6 +45,7 @@ func newMetrics(c *Crawler) *metrics {
 		memory: counter("crawler_memory_total", "Remembered pages: served (hit), confirmed by their site, or lost from the archive.", "use"),
 		archiveErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crawler_archive_errors_total", Help: "Exchanges that could not be archived."}),
+		edges: &edgeGauge{c.edges},
 		leased: gauge("crawler_hosts_leased", "Hosts being fetched from.", func(context.Context) (float64, error) {
 			return float64(c.frontier.count()), nil
 		}),
@@ -65,5 +67,5 @@ func (m *metrics) settled(f fate) { m.pages.WithLabelValues(fateNames[f]).Inc() 
 // Metrics returns the collectors for main to register.
 func (c *Crawler) Metrics() []prometheus.Collector {
 	m := c.metrics
-	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.calls, m.memory, m.archiveErrors, m.leased, m.queue, m.outbox}
+	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.calls, m.memory, m.archiveErrors, m.edges, m.leased, m.queue, m.outbox}
 }

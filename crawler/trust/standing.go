@@ -25,10 +25,6 @@ const (
 	Guilty = 13.8
 	// watched is the sum above which every page is checked: less than any one strike, more than none.
 	watched = 0.05
-	// perSite is the most that pages of one site may count against an edge until it was checked on others: a site that
-	// changes in a way that no reading shows is wrong about all of its pages together.
-	perSite = 0.6 * Guilty
-
 	// MissRate is the share of failures that others did not have above which an edge is asked less: it blocks what its
 	// owner does not say it blocks, or its line is bad.
 	MissRate = 0.2
@@ -42,33 +38,23 @@ type Standing struct {
 	Mismatches int64     // found not to be
 	Clean      int64     // matches in a row
 	Sum        float64   // of the evidence, in nats; never below zero, so that a good past buys nothing
-	Site       string    // that spoke against it last
-	SiteSum    float64   // how much of Sum its pages have given without a break
 	Missed     int64     // pages that it could not get and another edge could
 	Seen       time.Time // last
 	Suspended  bool
 }
 
 // Match notes a page that agreed with another road.
-func (s *Standing) Match(site string) {
+func (s *Standing) Match() {
 	s.Matches++
 	s.Clean++
 	s.Sum = max(0, s.Sum-weightMatch)
-	if site != s.Site || s.Sum == 0 {
-		s.SiteSum = 0
-	}
 }
 
-// Mismatch notes a page of a site that did not, with what that weighs. It reports whether the edge is to be suspended,
-// which is said once.
-func (s *Standing) Mismatch(site string, weight float64) bool {
+// Mismatch notes a page that did not, with what that weighs (Site.Mismatch). It reports whether the edge is to be
+// suspended, which is said once.
+func (s *Standing) Mismatch(weight float64) bool {
 	s.Mismatches++
 	s.Clean = 0
-	if site != s.Site {
-		s.Site, s.SiteSum = site, 0
-	}
-	weight = max(0, min(weight, perSite-s.SiteSum))
-	s.SiteSum += weight
 	s.Sum += weight
 	return s.guilty()
 }
@@ -88,10 +74,13 @@ func (s *Standing) guilty() bool {
 	return true
 }
 
+// Doubted reports whether nothing of the edge is to be delivered unchecked.
+func (s Standing) Doubted() bool { return s.Suspended || s.Sum > watched }
+
 // Rate is the share of an edge's next pages to check: all of the first, then fewer with each that agrees, down to the
 // given share for an edge with a name; all again while anything stands against it.
 func (s Standing) Rate(least float64, first int) float64 {
-	if s.Sum > watched || s.Suspended || s.Clean < int64(first) {
+	if s.Doubted() || s.Clean < int64(first) {
 		return 1
 	}
 	return math.Min(1, math.Max(least, float64(first)/float64(s.Clean)))

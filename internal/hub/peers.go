@@ -29,6 +29,8 @@ const (
 	relayIdle = 9 * time.Second
 	// maxAvoided bounds how many edges a stream can avoid: what the Route frame carries.
 	maxAvoided = wire.MaxAvoid
+	// maxHomes bounds the edges of which it is known where they are.
+	maxHomes = 50_000
 )
 
 // peers keeps one session to each relay and opens streams on them for the crawler.
@@ -39,6 +41,7 @@ type peers struct {
 	mu       sync.Mutex
 	sessions map[identity.ID]*tunnel.Session
 	grants   map[grantKey]accounting.SignedGrant
+	homes    map[string]identity.ID // relay at which an edge was met last, for those that are asked for by name
 }
 
 type grantKey struct {
@@ -47,7 +50,7 @@ type grantKey struct {
 }
 
 func newPeers(cfg Config, book *accounting.Book) *peers {
-	return &peers{cfg: cfg, book: book, sessions: map[identity.ID]*tunnel.Session{}, grants: map[grantKey]accounting.SignedGrant{}}
+	return &peers{cfg: cfg, book: book, sessions: map[identity.ID]*tunnel.Session{}, grants: map[grantKey]accounting.SignedGrant{}, homes: map[string]identity.ID{}}
 }
 
 // run keeps a session to every relay of the directory until ctx ends.
@@ -154,11 +157,21 @@ func (p *peers) any() (identity.ID, *tunnel.Session, bool) {
 
 // openCrawl is the crawler's way to an edge that fetches a batch itself.
 func (p *peers) openCrawl(ctx context.Context, a crawler.Account, avoid []string) (net.Conn, string, error) {
-	return p.open(ctx, a, wire.Open{App: wire.AppCrawl}, avoid)
+	return p.open(ctx, a, wire.Open{App: wire.AppCrawl}, avoid, "")
 }
 
 // openTunnel is the crawler's way to a site through an edge that sees only TLS.
 func (p *peers) openTunnel(ctx context.Context, a crawler.Account, hostport string, avoid []string) (net.Conn, string, error) {
+	return p.proxy(ctx, a, hostport, avoid, "")
+}
+
+// openThrough is the same through one certain edge.
+func (p *peers) openThrough(ctx context.Context, a crawler.Account, hostport, edge string) (net.Conn, error) {
+	conn, _, err := p.proxy(ctx, a, hostport, nil, edge)
+	return conn, err
+}
+
+func (p *peers) proxy(ctx context.Context, a crawler.Account, hostport string, avoid []string, edge string) (net.Conn, string, error) {
 	host, port, err := net.SplitHostPort(hostport)
 	if err != nil {
 		return nil, "", wire.Errorf(wire.BadHost, "%v", err)
@@ -167,15 +180,27 @@ func (p *peers) openTunnel(ctx context.Context, a crawler.Account, hostport stri
 	if err != nil {
 		return nil, "", wire.Errorf(wire.BadPort, "%q is no port", port)
 	}
-	return p.open(ctx, a, wire.Open{App: wire.AppProxy, Host: host, Port: uint16(n)}, avoid)
+	return p.open(ctx, a, wire.Open{App: wire.AppProxy, Host: host, Port: uint16(n)}, avoid, edge)
 }
 
-func (p *peers) open(ctx context.Context, a crawler.Account, open wire.Open, avoid []string) (net.Conn, string, error) {
+func (p *peers) open(ctx context.Context, a crawler.Account, open wire.Open, avoid []string, edge string) (net.Conn, string, error) {
 	relay, session, ok := p.any()
 	if !ok {
 		return nil, "", wire.Errorf(wire.NoEdge, "no relay is connected")
 	}
 	var route wire.Route
+	if edge != "" {
+		p.mu.Lock()
+		if home := p.homes[edge]; p.sessions[home] != nil {
+			relay, session = home, p.sessions[home]
+		}
+		p.mu.Unlock()
+		id, err := identity.ParseID(edge)
+		if err != nil {
+			return nil, "", fmt.Errorf("through %q: %w", edge, err)
+		}
+		route.Edge = wire.ID(id)
+	}
 	for _, text := range avoid[:min(len(avoid), maxAvoided)] {
 		id, err := identity.ParseID(text)
 		if err != nil {
@@ -202,8 +227,20 @@ func (p *peers) open(ctx context.Context, a crawler.Account, open wire.Open, avo
 		if err != nil {
 			return nil, "", err
 		}
-		return stream, identity.ID(opened.Edge).String(), nil
+		return stream, p.met(identity.ID(opened.Edge), relay), nil
 	}
+}
+
+// met notes where an edge is, and returns its name.
+func (p *peers) met(edge, relay identity.ID) string {
+	name := edge.String()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.homes) >= maxHomes {
+		clear(p.homes) // they are met again soon
+	}
+	p.homes[name] = relay
+	return name
 }
 
 // funded returns a relay at which an account holds a grant, and the live session to it.

@@ -151,25 +151,29 @@ func TestEdgeThatChangesPagesIsCaughtByTheSecondRoad(t *testing.T) {
 	everyPage := func(c *hub.Config) { c.AuditRate = 1 }
 	cfg := testnet.Config{Edges: 3, Site: manyPages("The honest text of the site, as its owner wrote it."), Edge: lie, Hub: everyPage}
 	testnet.Run(t, cfg, func(ctx context.Context, n *testnet.Net) {
+		liar := n.Info().Edges[0].ID
 		for range 6 { // until the liar has been given a batch
 			result := crawl(ctx, t, n, map[string]any{"url": n.Info().Site + "/", "limit": 100, "sitemap": "skip"})
 			if result.Status != "completed" || result.Completed != 13 {
 				t.Fatalf("crawl %s with %d pages, want completed with 13", result.Status, result.Completed)
 			}
-			s, err := n.Hub().Book.Summary(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range s.Top {
-				if e.Suspended != "" {
-					if e.Edge.String() != n.Info().Edges[0].ID {
-						t.Errorf("edge %s was suspended (%s), want the liar %s", e.Edge, e.Suspended, n.Info().Edges[0].ID)
-					}
-					return
+			for _, d := range result.Data {
+				if !strings.Contains(d.Markdown, "The honest text") {
+					t.Errorf("%s was delivered as %q, want the site's own text", d.Metadata.SourceURL, d.Markdown)
 				}
 			}
+			found := false
+			for _, e := range n.Hub().Crawler.Edges() {
+				if e.Doubted() && e.ID != liar {
+					t.Errorf("edge %s is %s: %+v, want only the liar %s in doubt", e.ID, e.Name, e.Standing, liar)
+				}
+				found = found || e.Doubted()
+			}
+			if found {
+				return
+			}
 		}
-		t.Error("the edge that changes pages was not suspended in six crawls")
+		t.Error("the edge that changes pages was not found in six crawls")
 	})
 }
 
