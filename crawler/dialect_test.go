@@ -44,6 +44,12 @@ func TestPostgresConforms(t *testing.T) {
 		"a batch is what is listed":       TestBatchFetchesWhatIsListedAndNothingElse,
 		"a batch is extended":             TestBatchIsExtendedWhileItRuns,
 		"a map lists addresses":           TestMapListsAddressesAndFetchesNone,
+		"remembered pages are served":     TestRememberedPagesAreServedWithoutAskingAnybody,
+		"unchanged pages are confirmed":   TestUnchangedPageIsConfirmedByItsSite,
+		"gone pages are forgotten":        TestPageThatIsGoneIsForgotten,
+		"memory is tidied":                TestMemoryIsTidied,
+		"duplicates are marked":           TestDuplicatesAreMarkedOrLeftOut,
+		"bands find near duplicates":      TestBandsFindEveryNearDuplicate,
 		"a crawl survives being killed":   TestCrawlSurvivesBeingKilled,
 	} {
 		t.Run(name, test)

@@ -61,6 +61,9 @@ type PageError struct {
 	Price     string    `json:"price,omitempty"` // that the site asks for the page, in its words
 }
 
+// CodeNotRemembered is the code of a page that a partner wanted from memory alone (minAge), which does not have it.
+const CodeNotRemembered = codeNotRemembered
+
 // CodeUnsupported is the code of a page that is not of a kind from which text is read.
 const CodeUnsupported = codeUnsupported
 

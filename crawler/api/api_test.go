@@ -278,6 +278,42 @@ func TestScrapeSaysWhenNoEdgeIsThere(t *testing.T) {
 	}
 }
 
+// Version 1 always fetches, unless it is told otherwise; version 2 leaves the age to us.
+func TestScrapeIsAnsweredFromMemory(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	cfg := config(n, t.TempDir())
+	cfg.Fresh = 0 // the default
+	p := start(t, cfg)
+	state := func(version string, order object) any {
+		t.Helper()
+		status, got := p.call("POST", version+"/scrape", order)
+		if status != 200 {
+			t.Fatalf("%s scrape %v: got %d %v, want 200", version, order, status, got)
+		}
+		return got["data"].(object)["metadata"].(object)["cacheState"]
+	}
+	status, got := p.call("POST", "/v2/scrape", object{"url": root, "minAge": 1})
+	if status != 404 || got["code"] != "SCRAPE_NO_CACHED_DATA" {
+		t.Errorf("memory alone, with nothing in it: got %d %v, want 404 SCRAPE_NO_CACHED_DATA", status, got)
+	}
+	for _, test := range []struct {
+		version string
+		order   object
+		want    string
+	}{
+		{"/v2", object{"url": root}, "miss"}, {"/v2", object{"url": root}, "hit"}, {"/v1", object{"url": root}, "miss"},
+		{"/v1", object{"url": root, "maxAge": 60_000}, "hit"}, {"/v2", object{"url": root, "maxAge": 0}, "miss"}, {"/v2", object{"url": root, "minAge": 1}, "hit"},
+	} {
+		if got := state(test.version, test.order); got != test.want {
+			t.Errorf("%s %v: got a %v, want a %s", test.version, test.order, got, test.want)
+		}
+	}
+	job, documents := p.crawl(object{"url": root, "sitemap": "skip"})
+	if job["creditsUsed"] != 0.0 || job["completed"] != 1.0 || len(documents) != 1 {
+		t.Errorf("crawl of a remembered page: got %v credits for %v pages, want 0 for 1", job["creditsUsed"], job["completed"])
+	}
+}
+
 func TestErrorsNameWhatRobotsForbid(t *testing.T) {
 	n := crawltest.New(t, crawltest.Site{
 		"/": crawltest.Page("root", "/gone", "/secret/x"), "/robots.txt": "User-agent: *\nDisallow: /secret/\n",

@@ -191,6 +191,8 @@ func scrapeFailure(name string) (status int, code string) {
 	switch name {
 	case "", "cancelled", wire.FetchTimeout.Name():
 		return http.StatusRequestTimeout, apiTimeout
+	case crawler.CodeNotRemembered:
+		return http.StatusNotFound, "SCRAPE_NO_CACHED_DATA"
 	case crawler.CodeUnsupported:
 		return http.StatusUnprocessableEntity, "SCRAPE_UNSUPPORTED_FILE_ERROR"
 	}

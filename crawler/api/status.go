@@ -33,7 +33,7 @@ type jobStatus struct {
 func newStatus(j crawler.Job, now time.Time) jobStatus {
 	s := jobStatus{
 		Success: true, ID: j.ID, Status: j.State.String(), Completed: j.Completed, Total: j.Total, Failed: j.Failed,
-		CreditsUsed: j.Completed, CreatedAt: j.Created.UTC(), ExpiresAt: j.Expires.UTC(),
+		CreditsUsed: j.Completed - j.Remembered, CreatedAt: j.Created.UTC(), ExpiresAt: j.Expires.UTC(),
 	}
 	if !j.Finished.IsZero() {
 		at := j.Finished.UTC()

@@ -44,6 +44,9 @@ func scrapeV1(o crawler.ScrapeOptions) crawler.ScrapeOptions {
 	if o.Timeout == 0 {
 		o.Timeout = scrapeTimeout1
 	}
+	if o.MaxAge == nil && o.MinAge == 0 {
+		o.MaxAge = new(int64) // version 1 always fetches, unless it is told otherwise
+	}
 	return o
 }
 

@@ -153,7 +153,9 @@ func TestEdgeThatChangesPagesIsCaughtByTheSecondRoad(t *testing.T) {
 	testnet.Run(t, cfg, func(ctx context.Context, n *testnet.Net) {
 		liar := n.Info().Edges[0].ID
 		for range 6 { // until the liar has been given a batch
-			result := crawl(ctx, t, n, map[string]any{"url": n.Info().Site + "/", "limit": 100, "sitemap": "skip"})
+			result := crawl(ctx, t, n, map[string]any{
+				"url": n.Info().Site + "/", "limit": 100, "sitemap": "skip", "scrapeOptions": map[string]any{"maxAge": 0}, // or memory would answer
+			})
 			if result.Status != "completed" || result.Completed != 13 {
 				t.Fatalf("crawl %s with %d pages, want completed with 13", result.Status, result.Completed)
 			}

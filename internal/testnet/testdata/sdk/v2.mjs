@@ -12,6 +12,12 @@ await check('scrape with every text format', async () => {
   assert.match(page.metadata.title, /Sward/)
   assert.ok(page.links.every((link) => /^https?:\/\//.test(link)), 'links are absolute')
 })
+await check('scrape within maxAge is remembered and free', async () => {
+  await app.scrape(site)
+  const { metadata } = await app.scrape(site, { maxAge: 60_000 })
+  assert.deepEqual([metadata.cacheState, metadata.creditsUsed], ['hit', 0])
+  assert.ok(Date.parse(metadata.cachedAt) <= Date.now())
+})
 await check('scrape sees a page that is not there', async () => {
   const page = await app.scrape(`${SWARD_SITE}/no-such-page`)
   assert.equal(page.metadata.statusCode, 404)
