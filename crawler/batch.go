@@ -40,6 +40,7 @@ type batch struct {
 	pause      time.Duration // the host asked for
 	reached    bool          // the host answered something
 	trouble    wire.Code     // how it could not be reached, OK if that did not happen
+	tempo      tempo
 	patient    time.Duration // the longest Crawl-delay that was reported
 
 	working sync.WaitGroup
@@ -165,6 +166,7 @@ func (b *batch) arrive(ctx context.Context, a arrival) {
 		b.tampered(ctx, a)
 		return
 	}
+	b.tempo.note(a)
 	b.patient = max(b.patient, min(a.CrawlDelay, longestDelay))
 	b.pause = max(b.pause, min(a.RetryAfter, maxBackoff))
 	switch code := a.cause(); {
@@ -316,7 +318,11 @@ func (b *batch) concludeHost() {
 	if b.patient > 0 || b.reached {
 		b.l.crawlDelay = b.patient
 	}
+	b.tempo.conclude(b.l, b.c.cfg)
 	b.pause = max(b.pause, b.l.crawlDelay)
+	if b.tempo.busy {
+		b.pause = max(b.pause, b.l.spacing(b.c.cfg))
+	}
 	switch {
 	case b.reached:
 		b.l.failures = 0

@@ -97,6 +97,9 @@ type Config struct {
 	BatchSize    int           // addresses in one lease; default 16
 	MaxBody      int           // bytes of one decoded body; default 8 MiB
 	ArchiveBytes int64         // of one archive file before the next is started; default 256 MiB, which Open reads in seconds
+
+	DelayFactor   float64 // times as long as its answers take a host is left alone between them; default 5, negative: Delay alone
+	LeasesPerHost int     // leases of one domain at the same time; default 1, more for the benchmark of our own site alone
 }
 
 func (c Config) withDefaults() Config {
@@ -122,11 +125,16 @@ func (c Config) withDefaults() Config {
 	orInt(&c.HostsAtOnce, 64)
 	orInt(&c.BatchSize, 16)
 	orInt(&c.FirstPages, 20)
+	orInt(&c.LeasesPerHost, 1)
 	orInt(&c.MaxBody, 8<<20)
 	c.BatchSize = min(c.BatchSize, maxBatch)
 	if c.ArchiveBytes <= 0 {
 		c.ArchiveBytes = 256 << 20
 	}
+	if c.DelayFactor == 0 {
+		c.DelayFactor = 5
+	}
+	c.DelayFactor = max(c.DelayFactor, 0)
 	if c.AuditRate == 0 {
 		c.AuditRate = 0.02
 	}

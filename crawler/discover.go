@@ -3,8 +3,12 @@ package crawler
 import (
 	"crypto/sha256"
 	"fmt"
-	"sward/crawler/link"
+	"maps"
+	"slices"
+	"strings"
 	"time"
+
+	"sward/crawler/link"
 )
 
 // Bounds on what pages and sitemaps may add to a job (attack J05: a site that invents addresses).
@@ -36,6 +40,8 @@ type lead struct {
 	host  string
 	key   []byte
 	depth int
+	shape string  // if a program could fill it in without end
+	worth float64 // from -1 to 1, as its site says; 0: it does not
 }
 
 func newLead(address string, kind, depth int, o Order) (lead, error) {
@@ -62,50 +68,139 @@ func listed(addresses []string, o Order) ([]lead, error) {
 // discover queues addresses that the job does not have yet and returns how many those were. j's
 // counters follow.
 func (t *tx) discover(j *job, links []lead, via int64, now time.Time) (int, error) {
-	pages, seeds, found := 0, 0, 0
 	bound := max(minQueue, maxQueueFactor*j.quota)
-	for _, l := range links {
-		if j.discovered+pages+seeds+found >= bound {
+	if via != 0 { // what a partner names is no trap
+		var err error
+		if links, err = t.withoutTraps(j, links, now); err != nil {
+			return 0, err
+		}
+	}
+	added := make(map[[2]string]int) // new addresses by host and shape
+	all := 0
+	for len(links) > 0 {
+		room := bound - j.discovered
+		if j.kind == Map {
+			room = min(room, j.quota-j.completed)
+		}
+		n := min(len(links), maxRows, room)
+		if n <= 0 {
 			break
 		}
-		state := urlQueued
-		if j.kind == Map && l.kind == kindPage && via != 0 {
-			if state = urlListed; j.completed+found >= j.quota {
-				continue
+		for _, size := range rowSizes {
+			if n >= size {
+				n = size
+				break
 			}
 		}
-		ready := now.UnixMilli()
-		if l.kind != kindPage {
-			ready = 0 // what a site says of itself comes before what its pages say
-		}
-		n, err := t.do(`INSERT INTO urls (job, key, kind, url, host, depth, via, state, ready_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (job, key) DO NOTHING`, j.id, l.key, l.kind, l.url, l.host, l.depth, via, state, ready)
+		chunk := links[:n]
+		links = links[n:]
+		fresh, err := t.queue(j, chunk, via)
 		if err != nil {
 			return 0, err
 		}
-		if n == 0 {
-			continue
+		for _, l := range fresh {
+			added[[2]string{l.host, everyShape}]++
+			if l.shape != "" {
+				added[[2]string{l.host, l.shape}]++
+			}
 		}
-		if state == urlListed {
-			found++
-			continue
-		}
-		if l.kind == kindPage {
-			pages++
-		} else {
-			seeds++
-		}
-		if err := t.wakeHost(l.host, ready); err != nil {
+		all += len(fresh)
+	}
+	for at, n := range added {
+		host, shape := at[0], at[1]
+		if err := t.count(j.id, host, shape, n); err != nil {
 			return 0, err
 		}
+		if shape == everyShape {
+			if err := t.wakeHost(host, now.UnixMilli()); err != nil {
+				return 0, err
+			}
+		}
 	}
-	all := pages + seeds + found
-	if all == 0 {
-		return 0, nil
+	return all, nil
+}
+
+// Rows go into the table by the dozen, because each statement costs a round trip to a database server. The sizes are few,
+// so that statements are prepared once.
+const maxRows = 32
+
+var rowSizes = []int{maxRows, 8, 1}
+
+// queue adds one chunk, whose length is one of rowSizes, and returns what was new. What was not is worth more by one link.
+func (t *tx) queue(j *job, chunk []lead, via int64) ([]lead, error) {
+	args := make([]any, 0, 9*len(chunk))
+	for _, l := range chunk {
+		args = append(args, j.id, l.key, l.kind, l.url, l.host, l.depth, via, j.stateOf(l, via), l.rank())
+	}
+	known := make(map[string]lead, len(chunk))
+	for _, l := range chunk {
+		if _, twice := known[string(l.key)]; !twice {
+			known[string(l.key)] = l
+		}
+	}
+	keys, err := t.keys(`INSERT INTO urls (job, key, kind, url, host, depth, via, state, ready_at) VALUES `+
+		repeat("(?, ?, ?, ?, ?, ?, ?, ?, ?)", len(chunk))+` ON CONFLICT (job, key) DO NOTHING RETURNING key`, args...)
+	if err != nil {
+		return nil, err
+	}
+	fresh := make([]lead, 0, len(keys))
+	for _, key := range keys {
+		fresh = append(fresh, known[key])
+		delete(known, key)
+	}
+	if err := t.raise(j, slices.Sorted(maps.Keys(known)), len(chunk)); err != nil {
+		return nil, err
+	}
+	return fresh, t.counted(j, fresh, via)
+}
+
+// keys runs a query for keys.
+func (t *tx) keys(query string, args ...any) (list []string, err error) {
+	rows, err := t.list(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key []byte
+		if err := rows.Scan(&key); err != nil {
+			return nil, err
+		}
+		list = append(list, string(key))
+	}
+	return list, rows.Err()
+}
+
+// stateOf is what an address of a job begins as.
+func (j *job) stateOf(l lead, via int64) int {
+	if j.kind == Map && l.kind == kindPage && via != 0 {
+		return urlListed
+	}
+	return urlQueued
+}
+
+// counted adds new addresses to their job's counters.
+func (t *tx) counted(j *job, fresh []lead, via int64) error {
+	pages, seeds, found := 0, 0, 0
+	for _, l := range fresh {
+		switch {
+		case j.stateOf(l, via) == urlListed:
+			found++
+		case l.kind == kindPage:
+			pages++
+		default:
+			seeds++
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
 	}
 	_, err := t.do("UPDATE jobs SET discovered = discovered + ?, pages = pages + ?, seeds = seeds + ?, completed = completed + ? WHERE id = ?",
-		all, pages, seeds, found, j.id)
-	j.discovered += all
+		len(fresh), pages, seeds, found, j.id)
+	j.discovered += len(fresh)
 	j.completed += found
-	return all, err
+	return err
 }
+
+// repeat is a list of n times the same in SQL.
+func repeat(what string, n int) string { return strings.Repeat(what+", ", n-1) + what }

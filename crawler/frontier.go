@@ -2,10 +2,7 @@ package crawler
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -21,14 +18,15 @@ const (
 	urlQueued  = 0
 	urlDone    = 1
 	urlFailed  = 2
-	urlListed  = 4 // of a Map: the address is the result, and is not fetched
 	urlSkipped = 3 // it turned out to be a page already delivered, or nobody waits for it any more
+	urlListed  = 4 // of a Map: the address is the result, and is not fetched
 )
 
 const (
 	maxBatch     = 30                     // addresses of one lease: with every one at link.MaxURL they still fit one frame
 	maxLease     = 30 * time.Second       // of waiting between requests in one batch, so that other jobs get their turn
-	lookahead    = 16                     // hosts looked at beyond those leased, in one reading of the table
+	lookahead    = 16                     // domains looked at beyond those leased, in one reading of the table
+	hostsLook    = 8                      // hosts of one domain, likewise
 	limitedPause = 250 * time.Millisecond // before looking again at a host whose jobs have all they may have in flight
 	idleLook     = 30 * time.Second       // longest sleep of the scheduler: a bound on what a lost signal costs
 )
@@ -44,16 +42,19 @@ type item struct {
 	known   *remembered // what an earlier fetch left; nil: nothing, or it was not looked up
 }
 
-// lease is the right to fetch from one host, over the whole network, until it is given back. It is
+// lease is the right to fetch from one host, alone in its domain over the whole network, until it is given back. It is
 // kept in memory only: when the process dies all hosts are free and all their addresses still queued.
 type lease struct {
 	host       string
+	domain     string
 	job        *job
 	scope      *scope
 	items      []item
 	pages      int           // items that count against the job's quota
 	delay      time.Duration // between requests
 	crawlDelay time.Duration // of the host's robots.txt, as far as known
+	pace       time.Duration // between requests, as its answers' times ask for
+	strain     int           // how many times the delay is doubled
 	failures   int           // batches in a row in which the host could not be reached
 }
 
@@ -64,13 +65,13 @@ type frontier struct {
 }
 
 func newFrontier(s *store) *frontier {
-	return &frontier{store: s, leases: leases{hosts: make(map[string]bool), pages: make(map[int64]int)}}
+	return &frontier{store: s, leases: leases{domains: make(map[string]int), pages: make(map[int64]int), out: make(map[int64]bool)}}
 }
 
-// next leases the host that has been due longest, or tells for how long there is nothing to do.
+// next leases a host of the domain that has been due longest, or tells for how long there is nothing to do.
 func (f *frontier) next(ctx context.Context, c Config, jobs *jobTable) (*lease, time.Duration, error) {
 	now := c.Clock()
-	busy := f.busy() // before the rows are read: a host given back in between has newer rows than these
+	busy := f.busy(c.LeasesPerHost) // before the rows are read: a host given back in between has newer rows than these
 	queue, err := f.due(ctx, len(busy)+lookahead)
 	if err != nil {
 		return nil, 0, err
@@ -79,27 +80,27 @@ func (f *frontier) next(ctx context.Context, c Config, jobs *jobTable) (*lease, 
 	if len(queue) == len(busy)+lookahead {
 		pause = 0 // there are more than were looked at
 	}
-	var idle []string
+	var idle []nap
 	for _, d := range queue {
-		if busy[d.host] {
+		if busy[d.domain] {
 			continue // its release looks again
 		}
 		if wait := d.wake.Sub(now); wait > 0 {
 			pause = min(idleLook, wait) // the rest is due even later
 			break
 		}
-		l := &lease{host: d.host, delay: max(c.Delay, d.delay), crawlDelay: d.delay, failures: d.failures}
-		if err := f.fill(ctx, l, d.last, c, jobs, now); err != nil {
+		l, looked, err := f.within(ctx, d.domain, c, jobs, now)
+		if err != nil {
 			return nil, 0, err
 		}
-		if len(l.items) > 0 {
-			if err := f.sleep(idle, now); err != nil {
-				return nil, 0, err
+		if l != nil {
+			if len(looked) > 0 {
+				idle = append(idle, nap{d.domain, looked})
 			}
 			f.take(l)
-			return l, 0, nil
+			return l, 0, f.sleep(idle, now)
 		}
-		idle = append(idle, d.host)
+		idle = append(idle, nap{d.domain, looked})
 	}
 	if len(idle) > 0 {
 		pause = 0 // the next look finds when they are due
@@ -107,14 +108,25 @@ func (f *frontier) next(ctx context.Context, c Config, jobs *jobTable) (*lease, 
 	return nil, pause, f.sleep(idle, now)
 }
 
-// sleep moves hosts that had nothing to lease out of the way of those that have.
-func (f *frontier) sleep(hosts []string, now time.Time) error {
-	if len(hosts) == 0 {
+// nap is hosts of a domain that had nothing to lease.
+type nap struct {
+	domain string
+	hosts  []string
+}
+
+// sleep moves what had nothing to lease out of the way of those that have.
+func (f *frontier) sleep(idle []nap, now time.Time) error {
+	if len(idle) == 0 {
 		return nil
 	}
 	return f.store.update(func(tx *tx) error {
-		for _, host := range hosts {
-			if err := tx.sleepHost(host, now); err != nil {
+		for _, n := range idle {
+			for _, host := range n.hosts {
+				if err := tx.sleepHost(host, now); err != nil {
+					return err
+				}
+			}
+			if err := tx.wakeDomain(n.domain); err != nil {
 				return err
 			}
 		}
@@ -122,155 +134,67 @@ func (f *frontier) sleep(hosts []string, now time.Time) error {
 	})
 }
 
-type dueHost struct {
-	host     string
-	wake     time.Time
-	delay    time.Duration
-	failures int
-	last     int64 // job whose turn it was
+type dueDomain struct {
+	domain string
+	wake   time.Time
 }
 
-// due lists the hosts that have something queued, in the order in which they may be asked.
-func (f *frontier) due(ctx context.Context, n int) ([]dueHost, error) {
-	rows, err := f.store.rows(ctx, `SELECT host, wake_at, delay, failures, last_job FROM hosts
-		WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT ?`, n)
+// due lists the domains that have something queued, in the order in which they may be asked.
+func (f *frontier) due(ctx context.Context, n int) ([]dueDomain, error) {
+	rows, err := f.store.rows(ctx, "SELECT domain, wake_at FROM domains WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT ?", n)
 	if err != nil {
 		return nil, fmt.Errorf("read frontier: %w", err)
 	}
 	defer rows.Close()
-	var list []dueHost
+	var list []dueDomain
 	for rows.Next() {
-		var d dueHost
-		var wake, delay int64
-		if err := rows.Scan(&d.host, &wake, &delay, &d.failures, &d.last); err != nil {
+		var d dueDomain
+		var wake int64
+		if err := rows.Scan(&d.domain, &wake); err != nil {
 			return nil, fmt.Errorf("read frontier: %w", err)
 		}
-		d.wake, d.delay = time.UnixMilli(wake), time.Duration(delay)*time.Millisecond
+		d.wake = time.UnixMilli(wake)
 		list = append(list, d)
 	}
 	return list, rows.Err()
 }
 
-// fill gives l the addresses of one job: the next after last, in a circle, that has some due.
-func (f *frontier) fill(ctx context.Context, l *lease, last int64, c Config, jobs *jobTable, now time.Time) error {
-	queued, err := queues(l.host, func(query string, args ...any) *sql.Row { return f.store.row(ctx, query, args...) })
+// within leases the host of a domain that has been due longest, and names those before it that had nothing.
+func (f *frontier) within(ctx context.Context, domain string, c Config, jobs *jobTable, now time.Time) (*lease, []string, error) {
+	hosts, last, err := f.dueHosts(ctx, domain, now)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	first := 0
-	for first < len(queued) && queued[first].job <= last {
-		first++
-	}
-	for i := range queued {
-		q := queued[(first+i)%len(queued)]
-		if q.ready.After(now) {
-			continue
-		}
-		flying := f.inFlight(q.job) // before completed is read: a page settled in between counts twice, not never
-		j, err := jobs.byID(ctx, q.job)
-		if err != nil {
-			return err
-		}
-		if err := f.batch(ctx, l, j, j.quota-j.completed-flying, c, now); err != nil {
-			return err
+	var idle []string
+	for i, l := range hosts {
+		l.delay = l.spacing(c)
+		if err := f.fill(ctx, l, last[i], c, jobs, now); err != nil {
+			return nil, nil, err
 		}
 		if len(l.items) > 0 {
-			l.job = j
-			l.scope, err = jobs.scope(j)
-			return err
+			return l, idle, nil
 		}
+		idle = append(idle, l.host)
 	}
-	return nil
+	return nil, idle, nil
 }
 
-type jobQueue struct {
-	job   int64
-	ready time.Time // of its first address
-}
-
-// queues lists the jobs with addresses on host by skipping through the index: its cost is the number
-// of jobs, not of addresses.
-func queues(host string, query func(string, ...any) *sql.Row) ([]jobQueue, error) {
-	var list []jobQueue
-	for last := int64(0); ; {
-		var ready int64
-		err := query(`SELECT job, ready_at FROM urls WHERE host = ? AND job > ? AND state = 0
-			ORDER BY job, ready_at LIMIT 1`, host, last).Scan(&last, &ready)
-		if errors.Is(err, sql.ErrNoRows) {
-			return list, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read frontier: %w", err)
-		}
-		list = append(list, jobQueue{last, time.UnixMilli(ready)})
-	}
-}
-
-// batch takes addresses of j in the order in which they became due: as many as a lease may have, and
-// no more pages than there is room for in the job's quota.
-func (f *frontier) batch(ctx context.Context, l *lease, j *job, room int, c Config, now time.Time) error {
-	delay := max(l.delay, time.Duration(j.order.Delay*float64(time.Second)))
-	size := max(1, min(c.BatchSize, int(maxLease/max(delay, 1))))
-	rows, err := f.store.rows(ctx, `SELECT id, kind, url, depth, attempt, avoid FROM urls
-		WHERE host = ? AND job = ? AND state = 0 AND ready_at <= ? ORDER BY ready_at, id LIMIT ?`,
-		l.host, j.id, now.UnixMilli(), size)
+// dueHosts are empty leases of a domain's hosts, and the jobs that had the last turn on them.
+func (f *frontier) dueHosts(ctx context.Context, domain string, now time.Time) (leases []*lease, last []int64, err error) {
+	rows, err := f.store.rows(ctx, `SELECT host, delay, pace, strain, failures, last_job FROM hosts
+		WHERE domain = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?`, domain, now.UnixMilli(), hostsLook)
 	if err != nil {
-		return fmt.Errorf("read frontier: %w", err)
+		return nil, nil, fmt.Errorf("read frontier: %w", err)
 	}
 	defer rows.Close()
-	l.pages = 0
 	for rows.Next() {
-		var it item
-		var avoid string
-		if err := rows.Scan(&it.id, &it.kind, &it.url, &it.depth, &it.attempt, &avoid); err != nil {
-			return fmt.Errorf("read frontier: %w", err)
+		l := &lease{domain: domain}
+		var delay, pace, job int64
+		if err := rows.Scan(&l.host, &delay, &pace, &l.strain, &l.failures, &job); err != nil {
+			return nil, nil, fmt.Errorf("read frontier: %w", err)
 		}
-		if it.kind == kindPage {
-			if l.pages >= room {
-				continue
-			}
-			l.pages++
-		}
-		it.avoid = strings.Fields(avoid)
-		l.items = append(l.items, it)
+		l.crawlDelay, l.pace = time.Duration(delay)*time.Millisecond, time.Duration(pace)*time.Millisecond
+		leases, last = append(leases, l), append(last, job)
 	}
-	l.delay = delay
-	return rows.Err()
-}
-
-// wakeHost makes sure that host is looked at when an address becomes due, and not before its pause
-// has passed.
-func (t *tx) wakeHost(host string, ready int64) error {
-	_, err := t.do(`INSERT INTO hosts (host, wake_at) VALUES (?1, ?2)
-		ON CONFLICT (host) DO UPDATE SET wake_at =
-		CASE WHEN hosts.wake_at <= ?2 THEN hosts.wake_at WHEN hosts.ready_at > ?2 THEN hosts.ready_at ELSE ?2 END`, host, ready)
-	return err
-}
-
-// sleepHost is for a host that had nothing to lease: either nothing is due, or all documents that its
-// jobs may still have are being fetched from other hosts. It looks once more, inside the transaction,
-// so that an address just added counts.
-func (t *tx) sleepHost(host string, now time.Time) error {
-	queued, err := queues(host, t.query)
-	if err != nil {
-		return err
-	}
-	var wake any // NULL: when an address is added
-	for _, q := range queued {
-		at := max(q.ready.UnixMilli(), now.Add(limitedPause).UnixMilli())
-		if earliest, set := wake.(int64); !set || at < earliest {
-			wake = at
-		}
-	}
-	_, err = t.do("UPDATE hosts SET wake_at = ? WHERE host = ?", wake, host)
-	return err
-}
-
-// rest records what a lease taught about its host and when the next may start. Whether an address is
-// due by then is seen when the host is looked at.
-func (t *tx) rest(l *lease, ready time.Time) error {
-	_, err := t.do(`UPDATE hosts SET ready_at = ?2, delay = ?3, failures = ?4, last_job = ?5,
-		wake_at = CASE WHEN EXISTS (SELECT 1 FROM urls WHERE host = ?1 AND state = 0) THEN CAST(?2 AS BIGINT) END WHERE host = ?1`,
-		l.host, ready.UnixMilli(), l.crawlDelay.Milliseconds(), l.failures, l.job.id)
-	return err
+	return leases, last, rows.Err()
 }

@@ -30,7 +30,7 @@ func config(n *crawltest.Network, dir string) Config {
 			}
 			return nil
 		},
-		Fresh: -1, AuditRate: -1, Delay: time.Millisecond, RetryDelay: 5 * time.Millisecond, PageTimeout: 2 * time.Second,
+		Fresh: -1, AuditRate: -1, Delay: time.Millisecond, DelayFactor: -1, RetryDelay: 5 * time.Millisecond, PageTimeout: 2 * time.Second,
 	}
 }
 

@@ -1,40 +1,52 @@
 package crawler
 
-import (
-	"maps"
-	"sync"
-)
+import "sync"
 
-// leases is what is out at the moment: one lease a host, and how many documents of each job may
+// leases is what is out at the moment: one lease a domain, and how many documents of each job may
 // still come of them. A job's quota is kept by never leasing more pages than it may still deliver.
 type leases struct {
-	mu    sync.Mutex
-	hosts map[string]bool
-	pages map[int64]int // by job
+	mu      sync.Mutex
+	domains map[string]int
+	pages   map[int64]int  // by job
+	out     map[int64]bool // addresses
 }
 
 func (l *leases) take(x *lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hosts[x.host] = true
+	l.domains[x.domain]++
 	l.pages[x.job.id] += x.pages
-}
-
-// giveBack frees the host. All results of the lease have been settled before.
-func (l *leases) giveBack(x *lease) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.hosts, x.host)
-	if l.pages[x.job.id] -= x.pages; l.pages[x.job.id] == 0 {
-		delete(l.pages, x.job.id)
+	for _, it := range x.items {
+		l.out[it.id] = true
 	}
 }
 
-// busy is a copy of the hosts that are out.
-func (l *leases) busy() map[string]bool {
+// giveBack frees the domain. All results of the lease have been settled before.
+func (l *leases) giveBack(x *lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return maps.Clone(l.hosts)
+	if l.domains[x.domain]--; l.domains[x.domain] == 0 {
+		delete(l.domains, x.domain)
+	}
+	if l.pages[x.job.id] -= x.pages; l.pages[x.job.id] == 0 {
+		delete(l.pages, x.job.id)
+	}
+	for _, it := range x.items {
+		delete(l.out, it.id)
+	}
+}
+
+// busy are the domains that have all the leases they may have.
+func (l *leases) busy(most int) map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	full := make(map[string]bool, len(l.domains))
+	for domain, n := range l.domains {
+		if n >= most {
+			full[domain] = true
+		}
+	}
+	return full
 }
 
 func (l *leases) inFlight(job int64) int {
@@ -43,8 +55,24 @@ func (l *leases) inFlight(job int64) int {
 	return l.pages[job]
 }
 
-func (l *leases) count() int {
+// away is a bound on the addresses of a domain that are out.
+func (l *leases) away(domain string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.hosts)
+	return l.domains[domain] * maxBatch
+}
+
+func (l *leases) isOut(id int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out[id]
+}
+
+func (l *leases) count() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, of := range l.domains {
+		n += of
+	}
+	return n
 }

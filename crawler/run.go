@@ -73,7 +73,8 @@ func (c *Crawler) work(ctx context.Context, l *lease) {
 	defer c.frontier.giveBack(l)
 	pause, err := c.fetchLease(ctx, l)
 	if err == nil {
-		err = c.store.update(func(tx *tx) error { return tx.rest(l, c.cfg.Clock().Add(pause)) })
+		now := c.cfg.Clock()
+		err = c.store.update(func(tx *tx) error { return tx.rest(l, now.Add(pause), now.Add(min(pause, l.spacing(c.cfg)))) })
 	}
 	if err != nil && ctx.Err() == nil {
 		c.cfg.Log.Error("results cannot be stored, the host waits", "error", err)

@@ -235,7 +235,7 @@ func (t *tx) list(query string, args ...any) (*sql.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stmt.QueryContext(context.Background(), args...)
+	return stmt.QueryContext(context.Background(), t.args(args)...)
 }
 
 func (s *store) close() error {

@@ -117,7 +117,7 @@ func TestJobsOnOneHostTakeTurns(t *testing.T) {
 			continue
 		}
 		turns = append(turns, l.job.id)
-		if err := c.store.update(func(tx *tx) error { return tx.rest(l, time.Now().Add(-time.Second)) }); err != nil {
+		if err := c.store.update(func(tx *tx) error { return tx.rest(l, time.Now().Add(-time.Second), time.Now().Add(-time.Second)) }); err != nil {
 			t.Fatal(err)
 		}
 		c.frontier.giveBack(l)
@@ -258,7 +258,7 @@ func BenchmarkLease(b *testing.B) {
 		if err != nil || l == nil {
 			b.Fatalf("lease: %v, %v", l, err)
 		}
-		if err := c.store.update(func(tx *tx) error { return tx.rest(l, time.Now()) }); err != nil {
+		if err := c.store.update(func(tx *tx) error { return tx.rest(l, time.Now(), time.Now()) }); err != nil {
 			b.Fatal(err)
 		}
 		c.frontier.giveBack(l)

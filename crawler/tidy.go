@@ -66,15 +66,19 @@ func (c *Crawler) tidyOnce(ctx context.Context) error {
 		if err := tx.forgetNames(now); err != nil {
 			return err
 		}
-		_, err := tx.do("DELETE FROM hosts WHERE wake_at IS NULL AND ready_at <= ?", now.Add(-hostMemory).UnixMilli())
-		return err
+		for _, table := range []string{"hosts", "domains"} {
+			if _, err := tx.do("DELETE FROM "+table+" WHERE wake_at IS NULL AND ready_at <= ?", now.Add(-hostMemory).UnixMilli()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
 // forget removes a job and all that hangs on it, a chunk at a time; the job itself last, so that what
 // a crash leaves is found again.
 func (c *Crawler) forget(ctx context.Context, id int64) error {
-	for _, table := range []string{"urls", "documents", "errors", "events", "texts"} {
+	for _, table := range []string{"urls", "documents", "errors", "events", "texts", "shapes"} {
 		for n := int64(tidyChunk); n == tidyChunk; {
 			if ctx.Err() != nil {
 				return ctx.Err()
