@@ -133,6 +133,7 @@ func (b *Book) Usage(ctx context.Context, name string) (Usage, error) {
 	}
 	u := Usage{Name: p.name, Purpose: p.purpose, Limits: p.limits.over(b.cfg.Limits), Own: p.limits, Balance: s.ledger.balances[partnerAccount(p.id)]}
 	u.Today, _ = p.pace.on(b.nowLocked())
+	u.Refunded, u.Pending = p.refunds.paid, p.refunds.due
 	u.Bytes = s.prices[s.price].Buys(u.Balance)
 	for _, g := range s.grants {
 		if g.partner != p.id || g.phase == grantClosed {

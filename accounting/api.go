@@ -116,6 +116,8 @@ type Usage struct {
 	Up       uint64       `json:"up"`
 	Down     uint64       `json:"down"`
 	Charged  Micro        `json:"charged"`
+	Refunded Micro        `json:"refunded"` // of it, for what the partner had nothing of
+	Pending  Micro        `json:"pending"`  // refunds that wait for later fees
 	Balance  Micro        `json:"balance"`  // free to be granted
 	Reserved Micro        `json:"reserved"` // held by live grants
 	Bytes    uint64       `json:"bytes"`    // what the balance buys at today's price

@@ -164,6 +164,7 @@ func (s *state) charge(c *liveChannel, before charged, t Tally) (uint64, error) 
 	s.use(payee, up, down, edge)
 	s.usePartner(s.partners[g.partner], up, down, cost)
 	return paid, errors.Join(
+		s.earn(s.partners[g.partner], cost-edge-relay),
 		s.ledger.post(reserveAccount(g.ID), -cost),
 		s.ledger.post(payee, edge),
 		s.ledger.post(account{kindRelay, s.relays[c.relay].text}, relay),

@@ -80,6 +80,13 @@ type (
 		Partner PartnerID
 		Limits  Limits
 	}
+	// partner [16] | source [16] | bytes counted there in all u64 | amount paid now i64, in micro-points
+	refundEvent struct {
+		Partner PartnerID
+		Source  [16]byte
+		Total   uint64
+		Amount  Micro
+	}
 )
 
 // eventKind is an event's record type in the journal. The numbers below it are left to what others signed.
@@ -106,6 +113,7 @@ const (
 	eventSettle
 	eventEvidence
 	eventLimit
+	eventRefund
 )
 
 // eventKinds makes an empty event of each kind. "book/" and the name is what the hub signs it as.
@@ -127,6 +135,7 @@ var eventKinds = map[eventKind]struct {
 	eventSettle:   {"settle", func() event { return new(settleEvent) }},
 	eventEvidence: {"evidence", func() event { return new(evidenceEvent) }},
 	eventLimit:    {"limit", func() event { return new(limitEvent) }},
+	eventRefund:   {"refund", func() event { return new(refundEvent) }},
 }
 
 func (*openedEvent) kind() eventKind   { return eventOpen }
@@ -143,6 +152,7 @@ func (*suspendEvent) kind() eventKind  { return eventSuspend }
 func (*settleEvent) kind() eventKind   { return eventSettle }
 func (*evidenceEvent) kind() eventKind { return eventEvidence }
 func (*limitEvent) kind() eventKind    { return eventLimit }
+func (*refundEvent) kind() eventKind   { return eventRefund }
 
 // String is the event's name.
 func (k eventKind) String() string {
@@ -226,6 +236,12 @@ func (e *limitEvent) walk(w *walker) {
 	w.u32(&e.Limits.Burst)
 	w.u32(&e.Limits.Streams)
 	w.u64(&e.Limits.Day)
+}
+func (e *refundEvent) walk(w *walker) {
+	w.fixed(e.Partner[:])
+	w.fixed(e.Source[:])
+	w.u64(&e.Total)
+	w.micro(&e.Amount)
 }
 
 // place is where an event stands, the head of its body: version u16 | sequence u64 | time i64 (Unix ms) | hash of the

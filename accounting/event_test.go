@@ -29,6 +29,7 @@ var sampleEvents = []struct {
 	{&settleEvent{Submitter: fill32(16)}, "6334ef1ce091ce11"},
 	{&evidenceEvent{Rule: ErrFork, Receipt: []byte("receipt")}, "0e2d3c4bd122f99b"},
 	{&limitEvent{Partner: fill16(2), Limits: Limits{Rate: 50, Burst: 100, Streams: 500, Day: 20e9}}, "526efbe079503f0b"},
+	{&refundEvent{Partner: fill16(2), Source: fill16(17), Total: 1 << 20, Amount: 976}, "19fbb2f33935f813"},
 }
 
 var samplePlace = place{Seq: 17, Time: 18, Prev: fill32(19)}

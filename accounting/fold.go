@@ -77,6 +77,8 @@ func (s *state) dispatch(p place, e event) error {
 		return s.foldEvidence(p, e)
 	case *limitEvent:
 		return s.foldLimits(e)
+	case *refundEvent:
+		return s.foldRefund(e)
 	}
 	return errors.New("unknown event")
 }

@@ -53,13 +53,13 @@ func TestLimitsHaveBounds(t *testing.T) {
 	}
 }
 
-// A ledger of the time before limits has no table for them. It is given one, by a hub that opens it and by an audit.
+// A ledger of the time before limits and refunds has no table for them. It is given one, by a hub that opens it and by an audit.
 func TestLedgerFromBeforeLimitsIsReadOn(t *testing.T) {
 	n := newTown(t)
 	n.must(n.book.Close())
 	db, err := openDatabase(filepath.Join(n.cfg.Dir, ledgerFile), "rw")
 	n.must(err)
-	_, err = db.ExecContext(t.Context(), "DROP TABLE "+tableLimits)
+	_, err = db.ExecContext(t.Context(), "DROP TABLE "+tableLimits+"; DROP TABLE "+tableRefund)
 	n.must(err)
 	n.must(db.Close())
 	n.must(breakSeal(n.cfg.Dir))

@@ -253,6 +253,12 @@ func (s *state) rows(table string) map[string][]any {
 				add(limitsRow{p})
 			}
 		}
+	case tableRefund:
+		for _, p := range s.partners {
+			if p.refunds.open {
+				add(refundRow{p})
+			}
+		}
 	}
 	return all
 }

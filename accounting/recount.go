@@ -14,6 +14,7 @@ type recount struct {
 	network  string
 	prices   map[uint32]Price
 	paidIn   map[PartnerID]*big.Int
+	refunded map[PartnerID]*big.Int
 	grants   map[GrantID]*recountGrant
 	channels map[ChannelID]*recountChannel
 }
@@ -39,6 +40,7 @@ func newRecount() *recount {
 	return &recount{
 		prices:   map[uint32]Price{},
 		paidIn:   map[PartnerID]*big.Int{},
+		refunded: map[PartnerID]*big.Int{},
 		grants:   map[GrantID]*recountGrant{},
 		channels: map[ChannelID]*recountChannel{},
 	}
@@ -73,6 +75,11 @@ func (c *recount) record(r Record) error {
 		c.prices[e.Price.ID] = e.Price
 	case *depositEvent:
 		c.partner(e.Partner).Add(c.partner(e.Partner), big.NewInt(int64(e.Amount)))
+	case *refundEvent:
+		if c.refunded[e.Partner] == nil {
+			c.refunded[e.Partner] = new(big.Int)
+		}
+		c.refunded[e.Partner].Add(c.refunded[e.Partner], big.NewInt(int64(e.Amount)))
 	case *grantEvent:
 		if known := c.grants[e.Grant.ID]; known != nil {
 			known.grant = e.Grant.Grant
@@ -149,6 +156,10 @@ func (c *recount) balances() map[account]*big.Int {
 	}
 	for id, m := range c.paidIn {
 		add(issueAccount, new(big.Int).Neg(m))
+		add(partnerAccount(id), m)
+	}
+	for id, m := range c.refunded {
+		add(feeAccount, new(big.Int).Neg(m))
 		add(partnerAccount(id), m)
 	}
 	for _, g := range c.grants {

@@ -92,6 +92,7 @@ type partner struct {
 	live    int    // grants that are not closed; counted, not stored
 	held    uint64 // bytes that grants which are not closed may still deliver; counted, not stored
 	pace    pace
+	refunds refunds
 }
 
 func (p *partner) values() []any {

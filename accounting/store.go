@@ -29,6 +29,7 @@ const (
 	tableInvite   = "invite"
 	tableEvidence = "evidence"
 	tableLimits   = "limits"
+	tableRefund   = "refund"
 )
 
 // table is how a part of the state lies in the database. The first column is the primary key.
@@ -65,6 +66,7 @@ var tables = []table{
 	{tableInvite, "id TEXT PRIMARY KEY, expires INTEGER, edge TEXT", loadInvite},
 	{tableEvidence, "id INTEGER PRIMARY KEY, rule TEXT, channel TEXT, edge TEXT, relay TEXT", loadEvidence},
 	{tableLimits, "id TEXT PRIMARY KEY, rate INTEGER, burst INTEGER, streams INTEGER, day INTEGER", loadLimits},
+	{tableRefund, "id TEXT PRIMARY KEY, source BLOB, claimed INTEGER, due INTEGER, fees INTEGER, paid INTEGER", loadRefund},
 }
 
 func (t table) create() string {
@@ -127,7 +129,7 @@ func openStore(ctx context.Context, path string) (*store, error) {
 // modernise adds to a ledger the tables that it was made before. Nothing in the journals of that time would have filled them.
 func modernise(ctx context.Context, db *sql.DB) error {
 	for _, t := range tables {
-		if t.name != tableLimits {
+		if t.name != tableLimits && t.name != tableRefund {
 			continue
 		}
 		if _, err := db.ExecContext(ctx, strings.Replace(t.create(), "TABLE", "TABLE IF NOT EXISTS", 1)); err != nil {

@@ -33,10 +33,12 @@ type UsageAnswer struct {
 	From      string       `json:"from"`
 	To        string       `json:"to"`
 	Limits    Limits       `json:"limits"`
-	Today     uint64       `json:"today_bytes"` // billed this UTC day, against limits.day_bytes
-	Balance   Billed       `json:"balance"`     // free to be used
-	Billed    Billed       `json:"billed"`      // from the ledger
-	Days      []UsageDay   `json:"days"`        // of it, ascending
+	Today     uint64       `json:"today_bytes"`           // billed this UTC day, against limits.day_bytes
+	Balance   Billed       `json:"balance"`               // free to be used
+	Billed    Billed       `json:"billed"`                // from the ledger
+	Refunded  Micro        `json:"refunded_micro_points"` // ever: for pages that failed, and for second looks
+	Pending   Micro        `json:"pending_micro_points"`  // refunds that wait for later fees
+	Days      []UsageDay   `json:"days"`                  // of it, ascending
 	By        []string     `json:"by"`
 	Breakdown []UsageGroup `json:"breakdown"` // from the relays' own counts: not what is charged, but what it was for
 }
@@ -60,6 +62,7 @@ func (b *Book) UsageBetween(ctx context.Context, q UsageQuery) (UsageAnswer, err
 	}
 	a := UsageAnswer{Partner: p.name, From: q.From, To: q.To, By: q.By, Limits: p.limits.over(b.cfg.Limits)}
 	a.Today, _ = p.pace.on(b.nowLocked())
+	a.Refunded, a.Pending = p.refunds.paid, p.refunds.due
 	a.Balance.Micro = b.state.ledger.balances[partnerAccount(p.id)]
 	a.Balance.Bytes = b.state.prices[b.state.price].Buys(a.Balance.Micro)
 	id := p.id

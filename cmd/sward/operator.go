@@ -136,6 +136,9 @@ func printUsage(ctx context.Context, cmd *cobra.Command, client *accounting.Clie
 	fmt.Fprintf(w, "balance\t%s points, about %s\n", u.Balance, size(u.Bytes))
 	fmt.Fprintf(w, "reserved\t%s points in %d grants\n", u.Reserved, len(u.Grants))
 	fmt.Fprintf(w, "used\t%s up, %s down, %s points\n", size(u.Up), size(u.Down), u.Charged)
+	if u.Refunded > 0 || u.Pending > 0 {
+		fmt.Fprintf(w, "refunded\t%s points, %s more when later traffic pays for it\n", u.Refunded, u.Pending)
+	}
 	for _, day := range u.Days {
 		fmt.Fprintf(w, "%s\t%s up, %s down, %s points\n", day.Day, size(day.Up), size(day.Down), day.Micro)
 	}
