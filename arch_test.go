@@ -44,6 +44,7 @@ var imports = map[string][]string{
 	// Layer 3 joins rooms that do not know each other.
 	"crawler/console":        {"crawler"}, // its test holds the description to the crawler's types
 	"crawler/export":         {"crawler", "crawler/crawltest", "crawler/warc"},
+	"crawler/client":         {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc"}, // its tests call the real door
 	"internal/hub":           {"accounting", "crawler", "crawler/api", "crawler/console", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
 	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
@@ -55,7 +56,7 @@ var imports = map[string][]string{
 	"internal/bench/scale":   {"accounting", "internal/identity", "internal/tunnel", "internal/wire", "relay"},
 	// Layer 4 is wiring.
 	"internal/testnet": {"docs", "accounting", "crawler", "edge", "indexer", "internal/daemon", "internal/hub", "internal/identity", "internal/sandbox", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay"},
-	"cmd/sward":        {"accounting", "docs", "edge", "edge/agent", "extension", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/sandbox", "internal/tunnel", "internal/wire", "policy", "relay", "crawler/export", "crawler/warc"},
+	"cmd/sward":        {"accounting", "docs", "edge", "edge/agent", "extension", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/sandbox", "internal/tunnel", "internal/wire", "policy", "relay", "crawler/warc", "crawler/client"},
 	"cmd/sward-edge":   {"edge/agent", "internal/daemon"},
 	"edge/agent":       {"accounting", "edge", "internal/daemon", "internal/identity", "internal/wire", "policy"},
 	"docs":             {},
