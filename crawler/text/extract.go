@@ -33,7 +33,7 @@ const (
 )
 
 // extractorName goes into a document's provenance: another version may see another text.
-const extractorName = "go-trafilatura 1.12.2, html-to-markdown 2.5.2"
+const extractorName = "go-trafilatura 1.12.2, go-readability 20241012, html-to-markdown 2.5.2"
 
 // Failures of Extract that a caller tells apart.
 var (

@@ -8,13 +8,37 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// hidingDeclaration matches the style declarations by which text is put on a page and kept from
-// people's eyes. `opacity:0` and a zero font count; a colour counts only in hidesByColour.
-var hidingDeclaration = regexp.MustCompile(`(?i)(?:^|[;{\s])(?:` +
-	`display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0*\.?0+%?\s*(?:;|!|$)|` +
-	`font-size\s*:\s*0*\.?0+(?:px|pt|em|rem|%)?\s*(?:;|!|$)|` +
-	`(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-(?:9\d\d|\d{4,})|` +
-	`clip\s*:\s*rect\(\s*(?:0|1px)|clip-path\s*:\s*inset\(\s*(?:50|100)%)`)
+// hiding is how a page keeps an element from people's eyes.
+type hiding int
+
+const (
+	shown  hiding = iota
+	unseen        // not drawn, for now or for ever: a menu that opens, a message for machines
+	tiny          // in letters of no size; what is inside may have a size of its own
+	sly           // drawn where nobody looks, or in the colour of its background
+)
+
+// The style declarations by which text is put on a page and kept from people's eyes.
+var (
+	unseenDeclaration = regexp.MustCompile(`(?i)(?:^|[;{\s])(?:` +
+		`display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0*\.?0+%?\s*(?:;|!|$))`)
+	tinyDeclaration = regexp.MustCompile(`(?i)(?:^|[;{\s])font-size\s*:\s*0*\.?0+(?:px|pt|em|rem|%)?\s*(?:;|!|$)`)
+	slyDeclaration  = regexp.MustCompile(`(?i)(?:^|[;{\s])(?:` +
+		`(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-(?:9\d\d|\d{4,})|` +
+		`clip\s*:\s*rect\(\s*(?:0|1px)|clip-path\s*:\s*inset\(\s*(?:50|100)%)`)
+)
+
+func hidingOf(declarations string) hiding {
+	switch {
+	case unseenDeclaration.MatchString(declarations):
+		return unseen
+	case slyDeclaration.MatchString(declarations) || hidesByColour(declarations):
+		return sly
+	case tinyDeclaration.MatchString(declarations):
+		return tiny
+	}
+	return shown
+}
 
 var (
 	colourOf     = regexp.MustCompile(`(?i)(?:^|;)\s*color\s*:\s*([^;!]+)`)
@@ -28,10 +52,15 @@ const maxHidingRules = 2_000
 
 // hider knows which classes and ids the page's own style sheets hide. Only selectors of one class
 // or id count, outside of any @media: a compound one speaks of a state we cannot know.
-type hider struct{ classes, ids map[string]string } // name to the tag it is bound to, or ""
+type hider struct{ classes, ids map[string]hidingRule }
+
+type hidingRule struct {
+	tag string // that it is bound to, or ""
+	how hiding
+}
 
 func newHider(sheets []string) hider {
-	h := hider{classes: make(map[string]string), ids: make(map[string]string)}
+	h := hider{classes: make(map[string]hidingRule), ids: make(map[string]hidingRule)}
 	for _, sheet := range sheets {
 		sheet = cssComment.ReplaceAllString(sheet, "")
 		for len(sheet) > 0 && len(h.classes)+len(h.ids) < maxHidingRules {
@@ -49,8 +78,8 @@ func newHider(sheets []string) hider {
 			}
 			var declarations string
 			declarations, sheet, _ = strings.Cut(rest, "}")
-			if hidingDeclaration.MatchString(declarations) || hidesByColour(declarations) {
-				h.learn(selectors)
+			if how := hidingOf(declarations); how != shown {
+				h.learn(selectors, how)
 			}
 		}
 	}
@@ -73,46 +102,49 @@ func afterBlock(sheet string) string {
 	return ""
 }
 
-func (h hider) learn(selectors string) {
+func (h hider) learn(selectors string, how hiding) {
 	for selector := range strings.SplitSeq(selectors, ",") {
 		m := simpleRule.FindStringSubmatch(strings.TrimSpace(selector))
 		switch {
 		case m == nil:
 		case m[2] == ".":
-			h.classes[m[3]] = strings.ToLower(m[1])
+			h.classes[m[3]] = hidingRule{strings.ToLower(m[1]), how}
 		default:
-			h.ids[m[3]] = strings.ToLower(m[1])
+			h.ids[m[3]] = hidingRule{strings.ToLower(m[1]), how}
 		}
 	}
 }
 
-// hides reports that a person would not see the element.
-func (h hider) hides(n *html.Node) bool {
+// hides tells how a person is kept from seeing the element.
+func (h hider) hides(n *html.Node) hiding {
 	// Pages hide everything until their script has run; that is no hidden message.
 	if n.DataAtom == atom.Body || n.DataAtom == atom.Html {
-		return false
+		return shown
 	}
 	for _, a := range n.Attr {
 		switch a.Key {
 		case "hidden":
-			return true
+			return unseen
 		case "style":
-			if hidingDeclaration.MatchString(a.Val) || hidesByColour(a.Val) {
-				return true
+			if how := hidingOf(a.Val); how != shown {
+				return how
 			}
 		case "id":
-			if tag, known := h.ids[a.Val]; known && (tag == "" || tag == n.Data) {
-				return true
+			if rule, known := h.ids[a.Val]; known && (rule.tag == "" || rule.tag == n.Data) {
+				return rule.how
 			}
 		case "class":
 			for class := range strings.FieldsSeq(a.Val) {
-				if tag, known := h.classes[class]; known && (tag == "" || tag == n.Data) {
-					return true
+				if rule, known := h.classes[class]; known && (rule.tag == "" || rule.tag == n.Data) {
+					return rule.how
 				}
 			}
 		}
 	}
-	return n.DataAtom == atom.Dialog && !hasAttr(n, "open")
+	if n.DataAtom == atom.Dialog && !hasAttr(n, "open") {
+		return unseen
+	}
+	return shown
 }
 
 // hidesByColour sees text in the colour of its own background.
@@ -137,22 +169,60 @@ func normalColour(c string) string {
 	return c
 }
 
-// dropHidden removes what is never shown and what is hidden, and reports whether any hidden element
-// held text. One that holds most of the page's text stays: pages hide themselves until their script
-// has run. It counts as hidden all the same.
+// dropHidden removes what is never shown and what is hidden, and reports whether anything hidden held text. Where what is
+// not drawn is most of the page's text it stays: pages and slide shows hide themselves until their script has run. It
+// counts as hidden all the same.
 func dropHidden(doc *html.Node, sheets []string) (hidden bool) {
 	h := newHider(sheets)
 	removeMatches(doc, isNeverShown)
 	most := len(textOf(doc)) / 2
+	var waiting []*html.Node
+	waits := 0                          // bytes of text in them
+	inside := make(map[*html.Node]bool) // elements of those
 	removeMatches(doc, func(n *html.Node) bool {
-		if !h.hides(n) {
+		if inside[n.Parent] {
+			inside[n] = true
+			return false
+		}
+		how := h.hides(n)
+		switch how {
+		case shown:
+			return false
+		case tiny:
+			hidden = dropUnsized(n) || hidden
 			return false
 		}
 		text := textOf(n)
 		hidden = hidden || strings.TrimSpace(text) != ""
+		if how == unseen {
+			waiting, waits, inside[n] = append(waiting, n), waits+len(text), true
+			return false
+		}
 		return len(text) <= most
 	})
+	if waits <= most {
+		for _, n := range waiting {
+			n.Parent.RemoveChild(n)
+		}
+	}
 	return hidden
+}
+
+// dropUnsized removes the text that certainly has the size of n, which is none, and reports whether there was any: layouts
+// close the gaps between columns this way, and give each column a size again by its class.
+func dropUnsized(n *html.Node) (dropped bool) {
+	var next *html.Node
+	for c := n.FirstChild; c != nil; c = next {
+		next = c.NextSibling
+		switch {
+		case c.Type == html.TextNode && strings.TrimSpace(c.Data) != "":
+			dropped = true
+			n.RemoveChild(c)
+		case c.Type == html.ElementNode && !hasAttr(c, "class") && !hasAttr(c, "id") && !hasAttr(c, "style"):
+			dropped = dropUnsized(c) || dropped
+		}
+	}
+	return dropped
 }
 
 // isNeverShown names elements that hold no text for readers.

@@ -82,10 +82,10 @@ func documentation(t testing.TB) (pages [][]byte) {
 	return pages
 }
 
-// TestScanLosesNoLinkOfARealSite compares on every eighth page, since Extract takes its time.
+// TestScanLosesNoLinkOfARealSite compares on every 32nd page, since Extract takes its time.
 func TestScanLosesNoLinkOfARealSite(t *testing.T) {
 	for n, page := range documentation(t) {
-		if n%8 != 0 {
+		if n%32 != 0 {
 			continue
 		}
 		want := extractHTML(t, string(page), Options{Budget: LongestBudget})
@@ -97,9 +97,9 @@ func TestScanLosesNoLinkOfARealSite(t *testing.T) {
 
 func TestScanIsBounded(t *testing.T) {
 	for _, source := range []string{
-		strings.Repeat("<a href='", 500_000), strings.Repeat("<a href=x>", 1_000_000), "<a href='" + strings.Repeat("x", 10<<20) + "'>",
-		"<p " + strings.Repeat("a=b ", 2<<20) + ">", "<!--" + strings.Repeat("-", 8<<20), "<title>" + strings.Repeat("x", 8<<20),
-		strings.Repeat("<svg>", 1_000_000),
+		strings.Repeat("<a href='", 100_000), strings.Repeat("<a href=x>", 200_000), "<a href='" + strings.Repeat("x", 10<<20) + "'>",
+		"<p " + strings.Repeat("a=b ", 256<<10) + ">", "<!--" + strings.Repeat("-", 8<<20), "<title>" + strings.Repeat("x", 8<<20),
+		strings.Repeat("<svg>", 200_000),
 	} {
 		if c := scanHTML(t, source, Options{}); len(c.Links) > maxLinks || len(c.Title) > maxMetaText {
 			t.Errorf("%.20q: %d links, title of %d bytes", source, len(c.Links), len(c.Title))
