@@ -42,7 +42,7 @@ var imports = map[string][]string{
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
-	"crawler/console":        {"crawler"}, // its test holds the description to the crawler's types
+	"crawler/console":        {"crawler", "crawler/api"}, // its test holds the description to the crawler's types
 	"crawler/export":         {"crawler", "crawler/crawltest", "crawler/warc"},
 	"crawler/client":         {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc"}, // its tests call the real door
 	"internal/hub":           {"accounting", "crawler", "crawler/api", "crawler/console", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},

@@ -13,6 +13,7 @@ import (
 	"embed"
 	"fmt"
 	"net/http"
+	"path"
 	"time"
 )
 
@@ -26,6 +27,12 @@ const (
 	consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data: blob:; base-uri 'none'; " +
 		"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
+
+// kinds are media types by a file's ending: the machine's own table is not asked, which may have none.
+var kinds = map[string]string{
+	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+	".json": "application/json; charset=utf-8",
+}
 
 // asset is one answer.
 type asset struct {
@@ -55,19 +62,25 @@ func New() (http.Handler, error) {
 		a := asset{kind: kind, policy: policy, body: body, tag: fmt.Sprintf(`"%x"`, sha256.Sum256(body))[:18] + `"`}
 		mux.Handle("GET "+at, a)
 	}
-	add("/openapi.json", "application/json; charset=utf-8", docsPolicy, description.json)
-	add("/docs", "text/html; charset=utf-8", docsPolicy, docs)
-	for _, f := range []struct{ at, file, kind, policy string }{
-		{"/docs/style.css", "docs.css", "text/css; charset=utf-8", docsPolicy},
-		{"/console", "console.html", "text/html; charset=utf-8", consolePolicy},
-		{"/console/style.css", "console.css", "text/css; charset=utf-8", docsPolicy},
-		{"/console/app.js", "console.js", "text/javascript; charset=utf-8", docsPolicy},
+	add("/openapi.json", kinds[".json"], docsPolicy, description.json)
+	add("/docs", kinds[".html"], docsPolicy, docs)
+	for _, f := range []struct{ at, file, policy string }{
+		{"/docs/style.css", "docs.css", docsPolicy},
+		{"/console", "console/index.html", consolePolicy},
+		{"/console/style.css", "console/style.css", docsPolicy},
+		{"/console/app.js", "console/app.js", docsPolicy},
+		{"/console/api.js", "console/api.js", docsPolicy},
+		{"/console/job.js", "console/job.js", docsPolicy},
+		{"/console/jobs.js", "console/jobs.js", docsPolicy},
+		{"/console/preview.js", "console/preview.js", docsPolicy},
+		{"/console/rate.js", "console/rate.js", docsPolicy},
+		{"/console/view.js", "console/view.js", docsPolicy},
 	} {
 		body, err := files.ReadFile("page/" + f.file)
 		if err != nil {
 			return nil, err
 		}
-		add(f.at, f.kind, f.policy, body)
+		add(f.at, kinds[path.Ext(f.file)], f.policy, body)
 	}
 	return mux, nil
 }

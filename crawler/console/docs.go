@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -221,7 +222,7 @@ func curl(o operation) string {
 	path := strings.ReplaceAll(o.Path, "{id}", "$ID")
 	line := `curl -H "Authorization: Bearer $SWARD_KEY" `
 	switch {
-	case o.Method == "DELETE":
+	case o.Method == http.MethodDelete:
 		line += "-X DELETE "
 	case len(o.RequestBody.Content.keys) > 0:
 		example, err := yaml.YAMLToJSON(o.RequestBody.Content.of[o.RequestBody.Content.keys[0]].Example)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sward/crawler"
+	"sward/crawler/api"
 )
 
 // TestDescriptionNamesWhatTheCrawlerTakesAndGives holds the shapes to the Go types that are read and written.
@@ -95,6 +96,45 @@ func TestEveryReferenceLeadsSomewhere(t *testing.T) {
 	for i, part := range strings.Split(string(source), `$ref: "`) {
 		if ref, _, _ := strings.Cut(part, `"`); i > 0 && !have[ref] {
 			t.Errorf("openapi.yaml refers to %s, which it does not have", ref)
+		}
+	}
+}
+
+// TestEveryCallIsDescribedAndServed compares with the API's own table. Version 1 is described by version 2.
+func TestEveryCallIsDescribedAndServed(t *testing.T) {
+	d, err := read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	operations, err := d.operations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described, served []string
+	for _, o := range operations {
+		if o.Path != "/v1/usage" { // the hub's, beside the crawl API
+			described = append(described, o.Method+" "+o.Path)
+		}
+	}
+	aliases := []string{
+		"/v2/crawl/ongoing",                                                           // of active
+		"/v2/batch/scrape/{id}/export",                                                // of the crawl's: one namespace
+		"DELETE /v2/crawl/{id}/errors", "DELETE /v2/batch/scrape/{id}/errors", "HEAD", // for clients that are known to ask so
+	}
+	for _, r := range api.Routes() {
+		call := r.Method + " " + r.Path
+		if !strings.HasPrefix(r.Path, "/v1/") && !slices.ContainsFunc(aliases, func(a string) bool { return strings.Contains(call, a) }) {
+			served = append(served, call)
+		}
+	}
+	for _, call := range served {
+		if !slices.Contains(described, call) {
+			t.Errorf("%s is served and not described", call)
+		}
+	}
+	for _, call := range described {
+		if !slices.Contains(served, call) {
+			t.Errorf("%s is described and not served", call)
 		}
 	}
 }

@@ -41,6 +41,15 @@ func TestAPIAnswersAsItsDescriptionSays(t *testing.T) {
 		}
 		d.call("GET", "/v2/crawl/{id}/errors", crawl, nil, 200)
 		d.call("DELETE", "/v2/crawl/{id}", crawl, nil, 409)
+		d.call("POST", "/v2/batch/scrape", "", map[string]any{"urls": []string{site + "/", "ftp://x"}}, 200)
+		d.call("POST", "/v2/map", "", map[string]any{"url": site + "/", "limit": 5}, 200)
+		d.call("POST", "/v2/search", "", map[string]any{"query": "relay", "limit": 2}, 200)
+		for _, path := range []string{
+			"/v2/jobs", "/v2/team/credit-usage", "/v2/team/credit-usage/historical", "/v2/team/token-usage", "/v2/team/token-usage/historical",
+			"/v2/team/queue-status", "/v2/team/activity", "/v2/concurrency-check",
+		} {
+			d.call("GET", path, "", nil, 200)
+		}
 		d.call("GET", "/v2/crawl/{id}", "0b8b0e44-0000-4000-8000-000000000000", nil, 404)
 		slow := d.call("POST", "/v2/crawl", "", map[string]any{"url": site + "/", "delay": 5}, 200)["id"].(string)
 		d.call("DELETE", "/v2/crawl/{id}", slow, nil, 200)
