@@ -38,7 +38,7 @@ func (s *API) getActivity(w http.ResponseWriter, r *http.Request, a crawler.Acco
 	want := r.URL.Query().Get("endpoint")
 	s.list(w, r, a, "data", func(j crawler.Job) (any, bool) {
 		name := endpoints[j.Kind]
-		return entry{j.ID, name, j.Order.URL, j.State.String(), j.Created.UTC(), j.Completed}, want == "" || want == name
+		return entry{j.ID, name, j.Order.URL, j.State.String(), j.Created.UTC(), newStatus(j, time.Now()).CreditsUsed}, want == "" || want == name
 	})
 }
 

@@ -48,6 +48,7 @@ type API struct {
 	mux *http.ServeMux
 
 	watchers *watchers
+	metrics  metrics
 }
 
 // New returns the API of a crawler.
@@ -56,6 +57,7 @@ func New(cfg Config) *API {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &API{cfg: cfg, c: cfg.Crawler, log: cfg.Log, mux: http.NewServeMux(), watchers: newWatchers()}
+	s.metrics = newMetrics(s.watchers)
 	paths := map[string][]route{}
 	for _, r := range s.routes() {
 		paths[r.Path] = append(paths[r.Path], r)
@@ -68,7 +70,19 @@ func New(cfg Config) *API {
 	return s
 }
 
-func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Programs in browsers may call from any page: a key is something that they send, not something that a browser adds.
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Range, X-Idempotency-Key")
+		w.Header().Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Header().Set("Access-Control-Expose-Headers", "Content-Range, ETag, Retry-After")
+	s.mux.ServeHTTP(w, r)
+}
 
 // absent answers for every path without an endpoint.
 func absent(w http.ResponseWriter, r *http.Request) {
@@ -107,7 +121,9 @@ func (s *API) admit(routes []route) http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, to.body)
-		to.serve(w, r, account)
+		c := &counted{ResponseWriter: w}
+		to.serve(c, r, account)
+		s.metrics.answered(to.Route, c)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"sward/crawler"
 	"sward/crawler/crawltest"
@@ -400,5 +401,50 @@ func TestStartNeedsCredit(t *testing.T) {
 	_, got = p.call("GET", "/v1/team/credit-usage", nil)
 	if data, _ := got["data"].(object); data["remaining_credits"] != 5.0 {
 		t.Errorf("credits of version 1: got %v, want 5", got)
+	}
+}
+
+func TestBrowsersMayCall(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	p := start(t, config(n, t.TempDir()))
+	for _, method := range []string{http.MethodOptions, http.MethodGet} {
+		r, err := http.NewRequest(method, p.api.URL+"/v2/crawl/active", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		want := map[string]int{http.MethodOptions: 204, http.MethodGet: 401}[method]
+		if answer.StatusCode != want || answer.Header.Get("Access-Control-Allow-Origin") != "*" || answer.Header.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%s: got %d %v, want %d for any page, without what a browser would add", method, answer.StatusCode, answer.Header, want)
+		}
+	}
+}
+
+func TestMetricsNameRoutesOnly(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	p := start(t, config(n, t.TempDir()))
+	p.crawl(object{"url": root})
+	registry := prometheus.NewPedanticRegistry()
+	for _, c := range p.served.Metrics() {
+		registry.MustRegister(c)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				seen = append(seen, l.GetValue())
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"GET /v2/crawl/{id}", "200", "POST /v2/crawl", "200"}, seen); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
 	}
 }

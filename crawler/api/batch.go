@@ -12,6 +12,9 @@ type batchRequest struct {
 	AppendToID    string   `json:"appendToId"`
 	IgnoreInvalid *bool    `json:"ignoreInvalidURLs"`
 	pageRequest
+
+	Webhook *crawler.Webhook `json:"webhook"`
+	Dedupe  string           `json:"dedupe"`
 }
 
 // postBatch starts a job of pages that the partner lists, or adds pages to one.
@@ -54,7 +57,7 @@ func (s *API) postBatch(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 	} else {
 		var ok bool
 		o := q.order(r)
-		o.URLs = urls
+		o.URLs, o.Webhook, o.Dedupe = urls, q.Webhook, q.Dedupe
 		if j, ok = s.start(w, r, a, crawler.Batch, o); !ok {
 			return
 		}

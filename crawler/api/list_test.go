@@ -1,10 +1,15 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -138,5 +143,38 @@ func TestJobsAreListedNewestFirst(t *testing.T) {
 	}
 	if status, _ := p.call("GET", "/v2/jobs?cursor=nonsense", nil); status != 400 {
 		t.Errorf("a cursor that is none: got %d, want 400", status)
+	}
+}
+
+func TestBatchCallsItsWebhook(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{"/a": crawltest.Page("a")})
+	calls := make(chan object, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var call object
+		if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
+			t.Errorf("webhook: %v", err)
+		}
+		calls <- call
+	}))
+	t.Cleanup(hook.Close)
+	cfg := config(n, t.TempDir())
+	cfg.DialHook = func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("tcp", hook.Listener.Addr().String())
+	}
+	p := start(t, cfg)
+	if status, got := p.call("POST", "/v2/batch/scrape", object{"urls": []string{root + "a"}, "webhook": "gopher://x"}); status != 400 {
+		t.Errorf("a webhook that cannot be called: got %d %v, want 400", status, got)
+	}
+	status, got := p.call("POST", "/v1/batch/scrape", object{"urls": []string{root + "a"}, "webhook": object{"url": "http://hook.partner.test/x", "events": []string{"page"}}})
+	if status != 200 {
+		t.Fatalf("a webhook: got %d %v, want 200", status, got)
+	}
+	select {
+	case call := <-calls:
+		if call["type"] != "batch_scrape.page" || call["id"] != got["id"] {
+			t.Errorf("called with %v, want batch_scrape.page of %v", call, got["id"])
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nobody called")
 	}
 }

@@ -24,12 +24,14 @@ const (
 // pageRequest is what is asked of pages that are named one by one.
 type pageRequest struct {
 	wishes
-	Execution string `json:"execution"`
 	crawler.ScrapeOptions
+	Execution string         `json:"execution"`
+	Purpose   string         `json:"purpose"`
+	Policy    crawler.Policy `json:"policy"`
 }
 
 func (q pageRequest) order(r *http.Request) crawler.Order {
-	o := crawler.Order{Scrape: q.ScrapeOptions, Execution: q.Execution}
+	o := crawler.Order{Scrape: q.ScrapeOptions, Execution: q.Execution, Purpose: q.Purpose, Policy: q.Policy}
 	if isV1(r) {
 		o.Scrape = scrapeV1(o.Scrape)
 	}
@@ -93,10 +95,7 @@ func (s *API) leave(w http.ResponseWriter, r *http.Request, j crawler.Job, name 
 	j, err := s.c.Job(ctx, j.Account, j.ID)
 	if err == nil && j.State == crawler.Scraping && j.Stalled.IsZero() && !isV1(r) && r.Context().Err() == nil {
 		if err = s.c.Hold(ctx, j, name); err == nil {
-			w.Header().Set("Retry-After", strconv.Itoa(resumeAfter))
-			answer(w, http.StatusRequestTimeout, failure{Code: apiTimeout, Error: late + "; ask again for it", Details: map[string]any{
-				"state": "processing_continues", "retryAfterSeconds": resumeAfter, "id": j.ID,
-			}})
+			refuseContinues(w, j, late+"; ask again for it")
 			return
 		}
 	}
@@ -150,11 +149,23 @@ func refuseNoEdge(w http.ResponseWriter) {
 	refuse(w, http.StatusServiceUnavailable, strings.ToUpper(wire.NoEdge.Name()), wire.NoEdge.Meaning())
 }
 
-// getScrape answers with a page that was scraped before.
+// getScrape answers with a page that was scraped before, or is still being fetched.
 func (s *API) getScrape(w http.ResponseWriter, r *http.Request, a crawler.Account) {
-	if j, ok := s.find(w, r, a, crawler.Scrape); ok {
+	switch j, ok := s.find(w, r, a, crawler.Scrape); {
+	case !ok:
+	case j.State == crawler.Scraping:
+		refuseContinues(w, j, "the page is still being fetched")
+	default:
 		s.answerScrape(w, r, j)
 	}
+}
+
+// refuseContinues tells a client of version 2 that it need only ask again.
+func refuseContinues(w http.ResponseWriter, j crawler.Job, message string) {
+	w.Header().Set("Retry-After", strconv.Itoa(resumeAfter))
+	answer(w, http.StatusRequestTimeout, failure{Code: apiTimeout, Error: message, Details: map[string]any{
+		"state": "processing_continues", "retryAfterSeconds": resumeAfter, "id": j.ID,
+	}})
 }
 
 func (s *API) answerScrape(w http.ResponseWriter, r *http.Request, j crawler.Job) {
@@ -182,7 +193,11 @@ func (s *API) answerFailed(w http.ResponseWriter, r *http.Request, j crawler.Job
 		e = why[len(why)-1]
 	}
 	status, code := scrapeFailure(e.Code)
-	answer(w, status, failure{Code: code, Error: e.Error, Details: map[string]string{"code": e.Code, "owner": e.Owner}})
+	details := map[string]string{"code": e.Code, "owner": e.Owner}
+	if e.Price != "" {
+		details["price"] = e.Price
+	}
+	answer(w, status, failure{Code: code, Error: e.Error, Details: details})
 }
 
 // scrapeFailure puts the reason in Firecrawl's words where it has some. Targets' failures are 500 and
@@ -191,6 +206,10 @@ func scrapeFailure(name string) (status int, code string) {
 	switch name {
 	case "", "cancelled", wire.FetchTimeout.Name():
 		return http.StatusRequestTimeout, apiTimeout
+	case crawler.CodeReserved, crawler.CodeGranted:
+		return http.StatusForbidden, strings.ToUpper(name)
+	case crawler.CodePayment: // not 402, which speaks of the account
+		return http.StatusForbidden, "PAYMENT_REQUIRED_BY_SITE"
 	case crawler.CodeNotRemembered:
 		return http.StatusNotFound, "SCRAPE_NO_CACHED_DATA"
 	case crawler.CodeUnsupported:

@@ -49,6 +49,8 @@ type searchRequest struct {
 	TBS            string                 `json:"tbs"`
 	Sources        []source               `json:"sources"`
 	Scrape         *crawler.ScrapeOptions `json:"scrapeOptions"`
+	Purpose        string                 `json:"purpose"`
+	Policy         crawler.Policy         `json:"policy"`
 }
 
 // source is where to search: "web" or {"type":"web"}.
@@ -186,7 +188,7 @@ func (s *API) look(ctx context.Context, q searchRequest) ([]Found, error) {
 // addPages fetches what was found and puts each page's document beside its result. It reports whether the time was over
 // before all had come, and how many did.
 func (s *API) addPages(r *http.Request, a crawler.Account, q searchRequest, results []map[string]any) (late bool, came int, err error) {
-	o := crawler.Order{Scrape: *q.Scrape}
+	o := crawler.Order{Scrape: *q.Scrape, Purpose: q.Purpose, Policy: q.Policy}
 	if isV1(r) {
 		o.Scrape = scrapeV1(o.Scrape)
 	}

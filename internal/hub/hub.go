@@ -17,12 +17,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sward/accounting"
 	"sward/crawler"
+	"sward/crawler/api"
 	"sward/crawler/console"
 	"sward/crawler/export"
 	"sward/indexer"
@@ -72,6 +74,7 @@ type Hub struct {
 	peers   *peers
 	hooks   hooks
 	pages   http.Handler // of the API, for browsers
+	api     *api.API
 }
 
 // Open opens the stores below cfg.Dir.
@@ -129,6 +132,7 @@ func Open(cfg Config) (h *Hub, err error) {
 	if err != nil {
 		return h, err
 	}
+	h.api = h.partnersAPI()
 	return h, writeAddress(cfg.Dir, Address{Internal: cfg.Internal.Addr().String(), Network: cfg.Network, Hub: cfg.Key.ID()})
 }
 
@@ -159,8 +163,7 @@ func (h *Hub) Workers() []daemon.Worker {
 		{Name: "peers", Run: h.peers.run},
 		{Name: "crawler", Run: h.Crawler.Run},
 		{Name: "api", Run: func(ctx context.Context) error {
-			crawling := h.partnersAPI()
-			return errors.Join(h.serve(ctx, &http.Server{Handler: h.apiHandler(crawling)}, h.cfg.API), crawling.Close())
+			return errors.Join(h.serve(ctx, &http.Server{Handler: h.apiHandler()}, h.cfg.API), h.api.Close())
 		}},
 		{Name: "search", Run: func(ctx context.Context) error {
 			return h.serve(ctx, &http.Server{Handler: h.Index.Handler()}, h.cfg.Search)
@@ -170,7 +173,7 @@ func (h *Hub) Workers() []daemon.Worker {
 
 // Metrics are the collectors of all parts.
 func (h *Hub) Metrics() []prometheus.Collector {
-	return append(append(h.Book.Metrics(), h.Crawler.Metrics()...), h.Index.Metrics()...)
+	return slices.Concat(h.Book.Metrics(), h.Crawler.Metrics(), h.api.Metrics(), h.Index.Metrics())
 }
 
 // serve runs an HTTP server on l until ctx ends, with TLS where it has a configuration for it. What clients do wrong is

@@ -22,7 +22,7 @@ const (
 
 // apiHandler is what partners call with their key: what the network was used for, and the crawl API, whose pages for
 // browsers need none.
-func (h *Hub) apiHandler(crawling http.Handler) http.Handler {
+func (h *Hub) apiHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/usage", h.getUsage)
 	mux.HandleFunc("/v1/usage", func(w http.ResponseWriter, _ *http.Request) {
@@ -33,7 +33,7 @@ func (h *Hub) apiHandler(crawling http.Handler) http.Handler {
 	for _, path := range console.Paths() {
 		mux.Handle(path, h.pages)
 	}
-	mux.Handle("/", crawling)
+	mux.Handle("/", h.api)
 	return mux
 }
 
