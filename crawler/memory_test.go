@@ -495,3 +495,60 @@ func lazyFront(t *testing.T, e *crawltest.Edge) {
 	t.Cleanup(front.Close)
 	e.Dial = func() (net.Conn, error) { return net.Dial("tcp", front.Listener.Addr().String()) }
 }
+
+// BenchmarkMemory is what looking up a page that is not known costs a lease, and noting one costs the one writer.
+func BenchmarkMemory(b *testing.B) {
+	s, err := openStore(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.close()
+	c := &Crawler{store: s}
+	const before = 100_000
+	number := 0
+	add := func(tx *tx) error {
+		number++
+		address := fmt.Sprintf("%sp/%d", root, number)
+		return tx.remember(&note{page: remembered{
+			key: memoryKey("", address), url: address, reading: make([]byte, 8), fetched: time.UnixMilli(1), checked: time.UnixMilli(1),
+			place: warc.Location{File: "sward-00000001-20261121T101530Z.warc.gz", ID: warc.NewRecordID()},
+			how:   history{Edge: strings.Repeat("e", 52), Exit: strings.Repeat("e", 52), Attest: make([]byte, 170), Sig: make([]byte, 64)},
+		}})
+	}
+	fill := func(n int) {
+		err := s.update(func(tx *tx) error {
+			for range n {
+				if err := add(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	fill(before)
+	b.Run("note", func(b *testing.B) {
+		err := s.update(func(tx *tx) error {
+			for b.Loop() {
+				if err := add(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	})
+	for name, address := range map[string]string{"known": root + "p/777", "unknown": root + "none"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := c.memoryOf(b.Context(), alice.ID, address); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
