@@ -5,9 +5,9 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -58,29 +58,53 @@ func memoryKey(owner, address string) []byte {
 const memoryColumns = `key, url, file, place, length, records, record, etag, modified, payload, content, reading, fetched,
 	checked, span, how`
 
-// memoryOf finds what an account may know of an address: the newest of its own and of everybody's. Nil if there is nothing.
-func (c *Crawler) memoryOf(ctx context.Context, account, address string) (*remembered, error) {
-	row := c.store.row(ctx, "SELECT "+memoryColumns+" FROM memory WHERE key IN (?, ?) ORDER BY checked DESC LIMIT 1",
-		memoryKey("", address), memoryKey(account, address))
+// memoriesOf finds what an account may know of addresses: the newest of its own and of everybody's.
+func (c *Crawler) memoriesOf(ctx context.Context, account string, addresses ...string) (map[string]*remembered, error) {
+	if len(addresses) == 0 {
+		return nil, nil
+	}
+	var keys []any
+	of := make(map[string]string, 2*len(addresses)) // key to address
+	for _, address := range addresses {
+		for _, owner := range []string{"", account} {
+			key := memoryKey(owner, address)
+			keys = append(keys, key)
+			of[string(key)] = address
+		}
+	}
+	rows, err := c.store.rows(ctx, "SELECT "+memoryColumns+" FROM memory WHERE key IN (?"+strings.Repeat(", ?", len(keys)-1)+")", keys...)
+	if err != nil {
+		return nil, fmt.Errorf("read memory: %w", err)
+	}
+	defer rows.Close()
+	found := make(map[string]*remembered)
+	for rows.Next() {
+		m, err := scanMemory(rows)
+		if err != nil {
+			return nil, fmt.Errorf("read memory: %w", err)
+		}
+		address := of[string(m.key)]
+		if other := found[address]; other == nil || other.checked.Before(m.checked) {
+			found[address] = m
+		}
+	}
+	return found, rows.Err()
+}
+
+func scanMemory(rows *sql.Rows) (*remembered, error) {
 	var m remembered
 	var payload, content []byte
 	var fetched, checked, span int64
 	var how string
-	err := row.Scan(&m.key, &m.url, &m.place.File, &m.place.Offset, &m.place.Length, &m.place.Records, &m.place.ID,
+	err := rows.Scan(&m.key, &m.url, &m.place.File, &m.place.Offset, &m.place.Length, &m.place.Records, &m.place.ID,
 		&m.etag, &m.modified, &payload, &content, &m.reading, &fetched, &checked, &span, &how)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(how), &m.how)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("read memory: %w", err)
+		return nil, err
 	}
 	copy(m.payload[:], payload)
 	copy(m.content[:], content)
 	m.fetched, m.checked, m.span = time.UnixMilli(fetched), time.UnixMilli(checked), time.Duration(span)*time.Millisecond
-	return &m, nil
+	return &m, json.Unmarshal([]byte(how), &m.how)
 }
 
 // serves reports whether the page may be handed out as it is. A partner who names no age leaves the choice to us: then a page is

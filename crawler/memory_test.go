@@ -367,11 +367,9 @@ func TestPageThatIsGoneIsForgotten(t *testing.T) {
 	p.crawl(order)
 	gone.Store(true)
 	p.crawl(order)
-	if m, err := p.c.memoryOf(t.Context(), alice.ID, root+"a"); m != nil || err != nil {
-		t.Errorf("got %+v, %v, want nothing", m, err)
-	}
-	if m, err := p.c.memoryOf(t.Context(), alice.ID, root); m == nil || err != nil {
-		t.Errorf("the page that is there: got %v, %v", m, err)
+	found, err := p.c.memoriesOf(t.Context(), alice.ID, root, root+"a")
+	if err != nil || found[root] == nil || found[root+"a"] != nil {
+		t.Errorf("got %v, %v, want the page that is there alone", found, err)
 	}
 }
 
@@ -390,11 +388,11 @@ func TestRevivedPageAgreesWithItsAttestation(t *testing.T) {
 	}))
 	p := start(t, config(n, t.TempDir()))
 	p.crawl(object{"url": root, "sitemap": "skip"})
-	m, err := p.c.memoryOf(t.Context(), bob.ID, root)
-	if err != nil || m == nil {
-		t.Fatalf("got %v, %v", m, err)
+	found, err := p.c.memoriesOf(t.Context(), bob.ID, root)
+	if err != nil || found[root] == nil {
+		t.Fatalf("got %v, %v", found, err)
 	}
-	a, err := p.c.revive(item{url: root}, m)
+	a, err := p.c.revive(item{url: root}, found[root])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -509,7 +507,7 @@ func BenchmarkMemory(b *testing.B) {
 	add := func(tx *tx) error {
 		number++
 		address := fmt.Sprintf("%sp/%d", root, number)
-		return tx.remember(&note{page: remembered{
+		return tx.remember(&note{first: true, page: remembered{
 			key: memoryKey("", address), url: address, reading: make([]byte, 8), fetched: time.UnixMilli(1), checked: time.UnixMilli(1),
 			place: warc.Location{File: "sward-00000001-20261121T101530Z.warc.gz", ID: warc.NewRecordID()},
 			how:   history{Edge: strings.Repeat("e", 52), Exit: strings.Repeat("e", 52), Attest: make([]byte, 170), Sig: make([]byte, 64)},
@@ -542,10 +540,14 @@ func BenchmarkMemory(b *testing.B) {
 			b.Fatal(err)
 		}
 	})
-	for name, address := range map[string]string{"known": root + "p/777", "unknown": root + "none"} {
+	for name, form := range map[string]string{"lease known": "%sp/%d", "lease unknown": "%snone/%d"} {
 		b.Run(name, func(b *testing.B) {
+			var lease []string
+			for i := range 16 { // Config.BatchSize
+				lease = append(lease, fmt.Sprintf(form, root, 777+i))
+			}
 			for b.Loop() {
-				if _, err := c.memoryOf(b.Context(), alice.ID, address); err != nil {
+				if _, err := c.memoriesOf(b.Context(), alice.ID, lease...); err != nil {
 					b.Fatal(err)
 				}
 			}

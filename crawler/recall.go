@@ -33,13 +33,26 @@ type confirmation struct {
 // recall takes out of the lease what memory can answer, before anybody is asked. It comes back as an arrival, so that it is
 // read, judged and settled like a page from the site, and what a job may not have it does not get from memory either.
 func (b *batch) recall(ctx context.Context) error {
+	if b.l.job.kind == Map {
+		return nil // it wants addresses, and no page
+	}
+	var pages []string
+	for _, it := range b.l.items {
+		if it.kind == kindPage {
+			pages = append(pages, it.url)
+		}
+	}
+	known, err := b.c.memoriesOf(ctx, b.l.job.account.ID, pages...)
+	if err != nil {
+		return err
+	}
 	var asked []item
 	for _, it := range b.l.items {
-		if it.kind != kindPage || b.l.job.kind == Map {
+		if it.kind != kindPage {
 			asked = append(asked, it)
 			continue
 		}
-		a, outcome, err := b.c.remind(ctx, b.l.job, &it)
+		a, outcome, err := b.c.remind(b.l.job, &it, known[it.url])
 		switch {
 		case err != nil:
 			return err
@@ -64,14 +77,10 @@ func (b *batch) ask() fetch.Batch {
 	return o
 }
 
-// remind looks an address up: an arrival if memory has a page that will do, an outcome if the partner wants nothing else.
-// What is known but has to be asked for again stays with the item.
-func (c *Crawler) remind(ctx context.Context, j *job, it *item) (*arrival, *outcome, error) {
+// remind answers an address with what is known of it: an arrival if that will do, an outcome if the partner wants nothing
+// else. What is known but has to be asked for again stays with the item.
+func (c *Crawler) remind(j *job, it *item, m *remembered) (*arrival, *outcome, error) {
 	o := j.order.Scrape
-	m, err := c.memoryOf(ctx, j.account.ID, it.url)
-	if err != nil {
-		return nil, nil, err
-	}
 	if m != nil && m.serves(o, c.cfg.Clock(), c.cfg.Fresh) {
 		a, err := c.revive(*it, m)
 		if err == nil {
@@ -264,7 +273,11 @@ func (c *Crawler) remindScrape(ctx context.Context, j *job) error {
 	if err != nil {
 		return fmt.Errorf("read the address of a scrape: %w", err)
 	}
-	a, o, err := c.remind(ctx, j, &it)
+	known, err := c.memoriesOf(ctx, j.account.ID, it.url)
+	if err != nil {
+		return err
+	}
+	a, o, err := c.remind(j, &it, known[it.url])
 	if err != nil || a == nil && o == nil {
 		return err
 	}

@@ -25,6 +25,7 @@ const (
 type note struct {
 	page      remembered
 	gone      bool // the page is not to be remembered (any more)
+	first     bool // nothing was known before
 	confirmed bool // only that it is still the same
 }
 
@@ -47,7 +48,7 @@ func (c *Crawler) noteOf(o *outcome, a arrival, r rights.Rights, extractor, fina
 	if err != nil {
 		return nil
 	}
-	n := &note{confirmed: a.confirmed != nil, gone: r.NoArchive() || unkept(h)}
+	n := &note{first: a.item.known == nil, confirmed: a.confirmed != nil, gone: r.NoArchive() || unkept(h)}
 	if n.confirmed {
 		n.page = *a.item.known
 	} else {
@@ -117,9 +118,12 @@ func (t *tx) remember(n *note) error {
 		_, err := t.do("DELETE FROM memory WHERE key = ?", m.key)
 		return err
 	}
-	span, err := t.spanAfter(m)
-	if err != nil {
-		return err
+	span := firstSpan
+	if !n.first {
+		var err error
+		if span, err = t.spanAfter(m); err != nil {
+			return err
+		}
 	}
 	how, err := json.Marshal(m.how)
 	if err != nil {
