@@ -36,7 +36,9 @@ type batch struct {
 	began      time.Time
 	arrived    []bool // by item
 	audits     []arrival
-	auditBytes int
+	held       []arrival     // that wait for a look (hold.go)
+	releasing  bool          // looks have been taken
+	auditBytes int           // of audits and held
 	pause      time.Duration // the host asked for
 	reached    bool          // the host answered something
 	trouble    wire.Code     // how it could not be reached, OK if that did not happen
@@ -52,17 +54,25 @@ type batch struct {
 // their host is to be left alone. Its error means that results could not be stored.
 func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, error) {
 	b := &batch{c: c, l: l, began: c.cfg.Clock()}
-	if err := b.recall(ctx); err != nil || len(l.items) == 0 { // the host is asked for nothing, and needs no pause
+	if err := b.recall(ctx); err != nil || len(l.items)+len(b.held) == 0 { // the host is asked for nothing, and needs no pause
 		b.working.Wait()
 		return 0, errors.Join(err, b.err)
 	}
 	b.arrived, b.pause = make([]bool, len(l.items)), l.delay
-	if l.job.order.tunnel() {
-		b.overTunnel(ctx)
+	if b.lookFirst(ctx) {
+		b.spare(ctx)
 	} else {
+		b.l.items = nil
+	}
+	switch {
+	case len(b.l.items) == 0:
+	case l.job.order.tunnel():
+		b.overTunnel(ctx)
+	default:
 		b.overEdge(ctx)
 		b.audit(ctx)
 	}
+	b.release(ctx)
 	b.working.Wait()
 	b.concludeHost()
 	if b.err == nil {
@@ -102,12 +112,12 @@ func (b *batch) overEdge(ctx context.Context) {
 	b.missing(edge, err)
 }
 
-// openCrawl asks for an edge that has not failed any of the items, or else for any. An edge with a poor name is sent
+// openCrawl asks for an edge that is not among those around and has not failed any of the items, or else for any. An edge with a poor name is sent
 // away most times, and one that was caught always.
-func (b *batch) openCrawl(ctx context.Context) (net.Conn, string, error) {
+func (b *batch) openCrawl(ctx context.Context, around ...string) (net.Conn, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	var avoid []string
+	avoid := addEdges(nil, around)
 	for _, it := range b.l.items {
 		avoid = addEdges(avoid, it.avoid)
 	}
@@ -205,6 +215,9 @@ func (b *batch) arrive(ctx context.Context, a arrival) {
 
 // read reads and settles a page beside the stream.
 func (b *batch) read(ctx context.Context, a arrival) {
+	if b.hold(ctx, a) {
+		return
+	}
 	select {
 	case b.c.readers <- struct{}{}:
 	case <-ctx.Done():

@@ -164,6 +164,7 @@ type Crawler struct {
 	frontier *frontier
 	jobs     *jobTable
 	edges    *edgeBook
+	sites    *sites
 	metrics  *metrics
 
 	settling chan *settlement // to the one writer of results
@@ -192,7 +193,7 @@ func Open(cfg Config) (*Crawler, error) {
 		return nil, errors.Join(fmt.Errorf("open crawler: %w", err), s.close())
 	}
 	c := &Crawler{
-		cfg: cfg, store: s, archive: archive, jobs: newJobTable(s), frontier: newFrontier(s),
+		cfg: cfg, store: s, archive: archive, jobs: newJobTable(s), frontier: newFrontier(s), sites: newSites(s, cfg),
 		settling: make(chan *settlement, maxGroup),
 		wake:     make(chan struct{}, 1),
 		filled:   make(chan struct{}, 1),

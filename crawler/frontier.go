@@ -9,7 +9,7 @@ import (
 // Kinds of address. Numbers are stored.
 const (
 	kindPage    = 0
-	kindRobots  = 1 // robots.txt, read for its Sitemap lines; its rules are the edge's business
+	_           = 1 // robots.txt, before a lease looked at it in front of its pages
 	kindSitemap = 2
 )
 
@@ -50,6 +50,7 @@ type lease struct {
 	job        *job
 	scope      *scope
 	items      []item
+	out        []int64       // addresses that were leased, of which some need not be fetched
 	pages      int           // items that count against the job's quota
 	delay      time.Duration // between requests
 	crawlDelay time.Duration // of the host's robots.txt, as far as known

@@ -18,6 +18,7 @@ func (l *leases) take(x *lease) {
 	l.pages[x.job.id] += x.pages
 	for _, it := range x.items {
 		l.out[it.id] = true
+		x.out = append(x.out, it.id)
 	}
 }
 
@@ -31,8 +32,8 @@ func (l *leases) giveBack(x *lease) {
 	if l.pages[x.job.id] -= x.pages; l.pages[x.job.id] == 0 {
 		delete(l.pages, x.job.id)
 	}
-	for _, it := range x.items {
-		delete(l.out, it.id)
+	for _, id := range x.out { // items has lost those that need not be fetched
+		delete(l.out, id)
 	}
 }
 
@@ -75,4 +76,24 @@ func (l *leases) count() (n int) {
 		n += of
 	}
 	return n
+}
+
+// takeDomain leases a domain for a look at what one of its sites says of itself, if nobody is there.
+func (l *leases) takeDomain(domain string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.domains[domain] > 0 {
+		return false
+	}
+	l.domains[domain] = 1
+	return true
+}
+
+// freeDomain ends a lease of takeDomain.
+func (l *leases) freeDomain(domain string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.domains[domain]--; l.domains[domain] == 0 {
+		delete(l.domains, domain)
+	}
 }

@@ -64,11 +64,13 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 	sc := l.scope
 	defer func() {
 		if start && l.job.kind.discovers() && (o.fate == deliver || o.fate == skip || o.fate == fail) {
-			o.links = append(sc.seeds(), o.links...)
+			if base, err := url.Parse(sc.base); err == nil {
+				o.links = append(sc.seeds(c.cardOf(ctx, base)), o.links...)
+			}
 		}
 	}()
 	if a.Code != wire.OK {
-		c.refused(&o, a)
+		c.refused(ctx, &o, a)
 		return o
 	}
 	if a.item.kind != kindPage {
@@ -101,6 +103,11 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 		o.fate, o.code, o.owner, o.detail = fail, codeScope, wire.OwnerTarget, "it redirects to where the job does not go"
 		return o
 	}
+	if rule, denied := c.cardOf(ctx, at).denies(c.cfg.Agent, at); denied { // its edge was shown another robots.txt
+		o.fate = fail
+		o.failure(wire.RobotsDenied, text.Line("robots.txt: "+rule, wire.MaxRule))
+		return o
+	}
 	if a.Status == http.StatusNotFound || a.Status == http.StatusGone {
 		c.withdraw(&o, at, nil)
 		o.note = a.forgotten()
@@ -113,7 +120,7 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 }
 
 // refused judges a page that did not come.
-func (c *Crawler) refused(o *outcome, a arrival) {
+func (c *Crawler) refused(ctx context.Context, o *outcome, a arrival) {
 	code := a.cause()
 	o.failure(code, "")
 	if a.Code == wire.RobotsDenied && a.Rule != "" {
@@ -123,14 +130,24 @@ func (c *Crawler) refused(o *outcome, a arrival) {
 	case retry:
 		o.again(a.exit, a.RetryAfter, c.cfg)
 	case fail:
-		// A failure carries no attestation, and an idle edge could invent it: another has to agree.
-		if a.edge != "" && a.item.attempt == 0 {
+		// A failure carries no attestation, and an idle edge could invent it: another has to agree, or what the site says.
+		if a.edge != "" && a.item.attempt == 0 && !c.agreed(ctx, a) {
 			o.again(a.edge, 0, c.cfg)
 		}
 	case wait:
 		o.ready = c.cfg.Clock().Add(c.cfg.RetryDelay)
 		o.avoid = append(append([]string(nil), a.item.avoid...), a.exit)
 	}
+}
+
+// agreed reports that the site's own robots.txt, as the hub has seen it, forbids what an edge says it forbids.
+func (c *Crawler) agreed(ctx context.Context, a arrival) bool {
+	at, err := url.Parse(a.asked)
+	if a.Code != wire.RobotsDenied || err != nil {
+		return false
+	}
+	_, denied := c.cardOf(ctx, at).denies(c.cfg.Agent, at)
+	return denied
 }
 
 // acceptable judges the status. Whoever scrapes one page wants to see what there is, whatever its
@@ -169,7 +186,7 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	if err != nil {
 		header = http.Header{}
 	}
-	rights := rights.Read(header, t, at.RequestURI(), nil)
+	rights := rights.Read(header, t, at.RequestURI(), c.cardOf(ctx, at).terms())
 	if o.job.kind.discovers() && o.job.order.Sitemap != "only" && !rights.NoFollow() {
 		o.links = sc.links(t.Links, a.item.depth+1) // of a page that is withheld too: to follow a link is none of the uses
 	}

@@ -49,6 +49,11 @@ func (j *job) uses() []rights.Use {
 
 // withheld reports whether the site keeps a page from the job, and fills in why. A list of addresses uses no page.
 func (o *outcome) withheld(r rights.Rights) bool {
+	return o.reserved(r) || o.notGranted(r)
+}
+
+// reserved reports whether the site forbids a use of the job.
+func (o *outcome) reserved(r rights.Rights) bool {
 	if o.job.kind == Map {
 		return false
 	}
@@ -58,6 +63,14 @@ func (o *outcome) withheld(r rights.Rights) bool {
 			o.detail = fmt.Sprintf("the site reserves %s: %s", u, signal)
 			return true
 		}
+	}
+	return false
+}
+
+// notGranted reports whether the site is silent on, or forbids, a use that the partner requires.
+func (o *outcome) notGranted(r rights.Rights) bool {
+	if o.job.kind == Map {
+		return false
 	}
 	for _, name := range o.job.order.Policy.Require {
 		if answer, signal := r.Verdict.For(rights.Use(name)); answer != rights.Allow {

@@ -1,6 +1,7 @@
 package crawler
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"sward/crawler/link"
@@ -75,15 +76,30 @@ func TestSimilarAddressesHaveOneKey(t *testing.T) {
 	}
 }
 
-func TestRobotsNamesSitemapsOutsideOfGroups(t *testing.T) {
-	text := "\ufeffSITEMAP: https://site.test/a.xml\r\nUser-agent: *\nDisallow: /\n sitemap : /b.xml#x\nSitemap: ftp://site.test/c\nSitemap:\n"
-	got := sitemapLines([]byte(text), "https://site.test/robots.txt")
-	want := []string{"https://site.test/a.xml", "https://site.test/b.xml"}
-	if diff := cmp.Diff(want, got[:min(2, len(got))]); diff != "" {
+func TestSeedsAreTheSitemapsThatRobotsNames(t *testing.T) {
+	seeds := func(robots string) (list []string) {
+		s, err := newScope(Order{URL: root}, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := &card{origin: "http://site.test"}
+		known.add(siteFile{kind: fileRobots, body: []byte(robots)}, "SwardBot")
+		for _, l := range s.seeds(known) {
+			list = append(list, l.url)
+		}
+		return list
+	}
+	got := seeds("\ufeffSITEMAP: https://site.test/a.xml\r\nUser-agent: *\nDisallow: /\n sitemap : /b.xml#x\nSitemap: ftp://site.test/c\nSitemap:\n")
+	want := []string{"http://site.test/sitemap.xml", "https://site.test/a.xml", "http://site.test/b.xml"}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("sitemaps (-want +got):\n%s", diff)
 	}
-	if got := sitemapLines([]byte(strings.Repeat("Sitemap: /x\n", 2*maxSitemaps)), root); len(got) != maxSitemaps {
-		t.Errorf("sitemaps of a hostile file: got %d, want %d", len(got), maxSitemaps)
+	var hostile strings.Builder
+	for i := range 2 * maxSitemaps {
+		fmt.Fprintf(&hostile, "Sitemap: /%d\n", i)
+	}
+	if got := seeds(hostile.String()); len(got) != 1+maxSitemaps {
+		t.Errorf("sitemaps of a hostile file: got %d, want %d", len(got), 1+maxSitemaps)
 	}
 }
 
