@@ -209,7 +209,7 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	if order.wants(FormatWARC) && order.wants(FormatMarkdown) {
 		archived.Conversion = []byte(t.Markdown)
 	}
-	if o.place, err = c.keep(&a, archived); err != nil {
+	if o.place, o.beside, err = c.keep(&a, archived); err != nil {
 		c.metrics.archiveErrors.Inc()
 		o.fate, o.ready = wait, c.cfg.Clock().Add(storePause)
 		return

@@ -228,24 +228,39 @@ func receivedHead(head []byte) []byte {
 	return b.Bytes()
 }
 
-// keep archives an exchange, and tells where the page's body is: in an earlier record, if it did not change since.
-func (c *Crawler) keep(a *arrival, x warc.Exchange) (warc.Location, error) {
+// keep archives an exchange, and tells where the page's body is, in an earlier record if it did not change since, and where
+// what is this job's alone: the visit that found it unchanged, and what was made of it.
+func (c *Crawler) keep(a *arrival, x warc.Exchange) (place, beside warc.Location, err error) {
 	m := a.item.known
 	switch {
 	case a.recalled:
-		return m.place, nil
+		beside, err = c.convert(x, m.place.ID)
+		return m.place, beside, err
 	case a.confirmed != nil:
 		x.Response, x.Body = a.confirmed.head, nil
 	case m == nil || m.payload != a.sum || m.url != x.URL || x.Truncated != "" || a.Status != http.StatusOK:
-		return c.archive.Write(x)
+		alone := x
+		alone.Conversion = nil // by itself: others may get the page, and have it in another form
+		if place, err = c.archive.Write(alone); err == nil {
+			beside, err = c.convert(x, place.ID)
+		}
+		return place, beside, err
 	}
 	x.Revisit = &warc.Original{ID: m.place.ID, URL: m.url, Date: m.fetched}
-	at, err := c.archive.Write(x)
-	if err != nil {
-		return warc.Location{}, err
+	if beside, err = c.archive.Write(x); err != nil {
+		return place, beside, err
 	}
-	a.revisit = (*warcPlace)(&at)
-	return m.place, nil
+	revisit := warcPlace(beside)
+	a.revisit = &revisit
+	return m.place, beside, nil
+}
+
+// convert archives what was made of a record's payload, if it is wanted.
+func (c *Crawler) convert(x warc.Exchange, of string) (warc.Location, error) {
+	if x.Conversion == nil {
+		return warc.Location{}, nil
+	}
+	return c.archive.Convert(x, of)
 }
 
 // A scrape that memory can answer does not wait for its host's turn.

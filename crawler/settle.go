@@ -38,6 +38,7 @@ type outcome struct {
 
 	document []byte        // JSON; with deliver
 	place    warc.Location // of the records with its body; with deliver
+	beside   warc.Location // of the records that are of this job alone; empty: there are none
 	page     []byte        // packed, for the outbox, with deliver and fail; nil: not for the index
 	links    []lead
 	final    string // where redirects led, canonical; empty: they did not
@@ -241,9 +242,10 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 		if j.kind == Map {
 			break
 		}
-		if _, err := t.do(`INSERT INTO documents (job, seq, url, size, archive_file, archive_at, archive_bytes, body)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			j.id, j.completed, o.item.id, len(o.document), o.place.File, o.place.Offset, o.place.Records, pack(o.document)); err != nil {
+		if _, err := t.do(`INSERT INTO documents (job, seq, url, size, archive_file, archive_at, archive_bytes,
+			beside_file, beside_at, beside_bytes, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			j.id, j.completed, o.item.id, len(o.document), o.place.File, o.place.Offset, o.place.Records,
+			o.beside.File, o.beside.Offset, o.beside.Records, pack(o.document)); err != nil {
 			return err
 		}
 		if err := t.emit(j.id, eventPage, int64(j.completed), now); err != nil {

@@ -28,9 +28,11 @@ func newRecords(from *crawler.Crawler, j crawler.Job, list []crawler.Delivered) 
 	r := &records{from: from, head: head, place: make([]warc.Location, 0, len(list))}
 	seen := make(map[warc.Location]bool, len(list))
 	for _, d := range list {
-		if d.Place.File != "" && !seen[d.Place] {
-			seen[d.Place] = true
-			r.place = append(r.place, d.Place)
+		for _, place := range []warc.Location{d.Place, d.Beside} {
+			if place.File != "" && !seen[place] {
+				seen[place] = true
+				r.place = append(r.place, place)
+			}
 		}
 	}
 	return r, nil

@@ -9,6 +9,9 @@ CREATE TABLE documents (
   archive_file  TEXT    NOT NULL DEFAULT '',     -- where the exchange with its body is archived
   archive_at    INTEGER NOT NULL DEFAULT 0,
   archive_bytes INTEGER NOT NULL DEFAULT 0,      -- of all its records
+  beside_file   TEXT    NOT NULL DEFAULT '',     -- likewise, of the records that are of this job alone: a revisit, a conversion
+  beside_at     INTEGER NOT NULL DEFAULT 0,
+  beside_bytes  INTEGER NOT NULL DEFAULT 0,
   body BLOB    NOT NULL,                         -- zstd
   UNIQUE (job, seq)
 ) STRICT;

@@ -118,11 +118,7 @@ const (
 // the file's warcinfo.
 func (x Exchange) records(id, info string) []record {
 	common := func(kind, id, contentType string) []field {
-		return []field{
-			{"WARC-Type", kind}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", x.Started.UTC().Format(warcTime)},
-			{"WARC-Target-URI", x.URL}, {"WARC-IP-Address", x.Address}, {"WARC-Warcinfo-ID", "<" + info + ">"},
-			{"Content-Type", contentType},
-		}
+		return x.fields(kind, id, info, contentType)
 	}
 	beside := field{"WARC-Concurrent-To", "<" + id + ">"}
 	all := []record{x.answer(id, common), {
@@ -141,12 +137,26 @@ func (x Exchange) records(id, info string) []record {
 		if x.Revisit != nil {
 			of = x.Revisit.ID // a conversion is of a payload, and a revisit has none
 		}
-		all = append(all, record{
-			fields: append(common("conversion", NewRecordID(), "text/markdown; charset=utf-8"), field{"WARC-Refers-To", "<" + of + ">"}),
-			block:  x.Conversion,
-		})
+		all = append(all, x.conversion(NewRecordID(), of, info))
 	}
 	return all
+}
+
+// conversion is what was made of the payload of a record.
+func (x Exchange) conversion(id, of, info string) record {
+	return record{
+		fields: append(x.fields("conversion", id, info, "text/markdown; charset=utf-8"), field{"WARC-Refers-To", "<" + of + ">"}),
+		block:  x.Conversion,
+	}
+}
+
+// fields are those that all records of an exchange start with.
+func (x Exchange) fields(kind, id, info, contentType string) []field {
+	return []field{
+		{"WARC-Type", kind}, {"WARC-Record-ID", "<" + id + ">"}, {"WARC-Date", x.Started.UTC().Format(warcTime)},
+		{"WARC-Target-URI", x.URL}, {"WARC-IP-Address", x.Address}, {"WARC-Warcinfo-ID", "<" + info + ">"},
+		{"Content-Type", contentType},
+	}
 }
 
 // answer is the response with its payload, or the revisit that names where the payload is.

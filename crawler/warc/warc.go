@@ -146,8 +146,28 @@ func (w *Archive) Write(x Exchange) (Location, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	id := NewRecordID()
+	return w.writeLocked(id, func() []record { return x.records(id, w.info) })
+}
+
+// Convert appends the conversion of an exchange alone, as what was made of the payload of an earlier record.
+func (w *Archive) Convert(x Exchange, of string) (Location, error) {
+	if err := x.check(); err != nil {
+		return Location{}, fmt.Errorf("archive conversion: %w", err)
+	}
+	if of == "" || strings.ContainsFunc(of, blank) {
+		return Location{}, fmt.Errorf("archive conversion: %q is no record", of)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	id := NewRecordID()
+	return w.writeLocked(id, func() []record { return []record{x.conversion(id, of, w.info)} })
+}
+
+// writeLocked appends records, of which the first is called id, in one write. They are made when the file is known.
+func (w *Archive) writeLocked(id string, records func() []record) (Location, error) {
 	if w.closed {
-		return Location{}, fmt.Errorf("archive exchange: %w", os.ErrClosed)
+		return Location{}, fmt.Errorf("write archive: %w", os.ErrClosed)
 	}
 	if w.file == nil || w.size >= w.maxBytes { // nil when the last rotation failed: the disk may have room again
 		if err := w.rotateLocked(); err != nil {
@@ -155,12 +175,12 @@ func (w *Archive) Write(x Exchange) (Location, error) {
 		}
 	}
 	var out bytes.Buffer
-	at := Location{File: w.name, Offset: w.size, ID: NewRecordID()}
-	for _, r := range x.records(at.ID, w.info) {
+	at := Location{File: w.name, Offset: w.size, ID: id}
+	for _, r := range records() {
 		if err := w.appendLocked(&out, r); err != nil {
 			return Location{}, err
 		}
-		if at.Length == 0 { // the response comes first
+		if at.Length == 0 {
 			at.Length = int64(out.Len())
 		}
 	}
