@@ -70,6 +70,12 @@ type Config struct {
 	OpenThrough func(ctx context.Context, a Account, hostport, edge string) (net.Conn, error)
 	// Verify checks an edge's signature over an attestation.
 	Verify func(edge string, attest, sig []byte) bool
+	// Network is the one in which edges sign, as documents name it.
+	Network string
+	// Seal signs what a document says of itself (proof.TypeSeal), and names who does. Nil: documents are not sealed.
+	Seal func(body []byte) (hub string, sig []byte)
+	// Where tells what is known of an edge's line. Nil: nothing.
+	Where func(edge string) (country string, asn uint32)
 	// Suspect reports an edge that was caught with a page it did not fetch. Nil: nobody listens.
 	Suspect func(ctx context.Context, edge, reason string)
 	// Release tells that an account has no running job left: unused grants may be returned. It returns

@@ -1,9 +1,11 @@
 package crawler
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"sward/crawler/proof"
 	"sward/crawler/rights"
 	"sward/crawler/text"
 	"sward/crawler/warc"
@@ -25,9 +27,11 @@ type Document struct {
 // Provenance is how a document came to be, in enough detail to check it: the edge's signed statement
 // names the body's digest, and the archive holds the exchange.
 type Provenance struct {
-	Edge        string        `json:"edge,omitempty"` // who fetched and attested it; empty if it was fetched from here
-	Exit        string        `json:"exit"`           // through whose connection the delivered bytes came
-	Execution   string        `json:"execution"`      // edge or tunnel
+	Edge        string        `json:"edge,omitempty"`        // who fetched and attested it; empty if it was fetched from here
+	Exit        string        `json:"exit"`                  // through whose connection the delivered bytes came
+	ExitCountry string        `json:"exitCountry,omitempty"` // of that connection, as its relay sees it: ISO 3166-1 alpha-2 in lower case
+	ExitASN     uint32        `json:"exitAsn,omitempty"`     // of the network that announces its address
+	Execution   string        `json:"execution"`             // edge or tunnel
 	Attest      string        `json:"attest,omitempty"`
 	Signature   string        `json:"signature,omitempty"`
 	SHA256      string        `json:"sha256"` // of the body, content coding removed
@@ -47,6 +51,14 @@ type Provenance struct {
 
 	Revalidated *confirmation `json:"revalidated,omitempty"` // the site's later word that the page is as it was
 	Revisit     *warcPlace    `json:"revisit,omitempty"`     // of the record that found it unchanged
+
+	Network      string            `json:"network"`      // in which its signatures count
+	RequestedURL string            `json:"requestedUrl"` // as it was asked for, and attested
+	FinalURL     string            `json:"finalUrl"`
+	Status       int               `json:"status"`
+	HeaderSHA256 string            `json:"headerSha256,omitempty"` // of the response's head as received
+	Digests      map[string]string `json:"digests"`                // SHA-256 of each rendering that is delivered, by its name
+	Seal         *proof.Seal       `json:"seal,omitempty"`         // the hub's signature over all of this
 
 	DuplicateOf   string `json:"duplicateOf,omitempty"`   // the document of this job that has the text already
 	DuplicateKind string `json:"duplicateKind,omitempty"` // exact or near
@@ -128,6 +140,10 @@ func newProvenance(a arrival, t text.Content, rights rights.Rights, at warc.Loca
 	}
 	if a.edge == "" {
 		p.Execution = "tunnel"
+	}
+	if len(a.Response) > 0 {
+		sum := sha256.Sum256(a.Response)
+		p.HeaderSHA256 = hex.EncodeToString(sum[:])
 	}
 	return p
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -217,7 +216,7 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	o.fate = deliver
 	o.likeness = newLikeness(at.String(), t.Plain, a.sum)
 	o.free, o.note = a.recalled, c.noteOf(o, a, rights, t.Extractor, at.String())
-	if o.document, err = json.Marshal(newDocument(o.job, a, t, rights, o.place, at.String())); err != nil {
+	if o.document, err = c.prove(newDocument(o.job, a, t, rights, o.place, at.String()), a); err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
 		return
 	}

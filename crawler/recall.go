@@ -1,13 +1,10 @@
 package crawler
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"sward/crawler/fetch"
@@ -133,7 +130,7 @@ func (c *Crawler) reread(m *remembered) (head, body []byte, err error) {
 		return nil, nil, errors.New("read remembered page: the archive has another record in its place")
 	}
 	head, body = r.Payload()
-	return receivedHead(head), body, nil
+	return warc.ReceivedHeader(head), body, nil
 }
 
 // withHistory is a with the circumstances of the fetch that brought its body.
@@ -208,24 +205,6 @@ func (a arrival) Header() (http.Header, error) {
 		}
 	}
 	return h, nil
-}
-
-// receivedHead undoes what the archive did to a head whose body it decoded (warc's archivedHeader): the head is again the
-// one that the edge's statement has the digest of.
-func receivedHead(head []byte) []byte {
-	const prefix = "X-Archive-Orig-"
-	lines := strings.Split(strings.TrimRight(string(head), "\r\n"), "\r\n")
-	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, prefix) }) {
-		return head
-	}
-	lines = lines[:len(lines)-1] // the length that was added
-	var b bytes.Buffer
-	for _, l := range lines {
-		b.WriteString(strings.TrimPrefix(l, prefix))
-		b.WriteString("\r\n")
-	}
-	b.WriteString("\r\n")
-	return b.Bytes()
 }
 
 // keep archives an exchange, and tells where the page's body is, in an earlier record if it did not change since, and where

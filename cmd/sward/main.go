@@ -40,7 +40,7 @@ func root() *cobra.Command {
 	root.AddCommand(
 		sandboxCommand(), hubCommand(), relayCommand(),
 		family("edge", "Lend this machine's line (the same as sward-edge)", agent.Commands(version)...),
-		idCommand(), admitCommand(), partnerCommand(), ownerCommand(), auditCommand(), crawlCommand(), warcCommand(),
+		idCommand(), admitCommand(), partnerCommand(), ownerCommand(), auditCommand(), crawlCommand(), warcCommand(), verifyCommand(),
 	)
 	return root
 }

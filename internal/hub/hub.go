@@ -27,6 +27,7 @@ import (
 	"sward/crawler/api"
 	"sward/crawler/console"
 	"sward/crawler/export"
+	"sward/crawler/proof"
 	"sward/indexer"
 	"sward/internal/daemon"
 	"sward/internal/identity"
@@ -118,7 +119,7 @@ func Open(cfg Config) (h *Hub, err error) {
 	crawling := crawler.Config{
 		Dir: filepath.Join(cfg.Dir, "crawl"), Clock: cfg.Clock, Log: cfg.Log, Roots: cfg.Roots,
 		Delay: cfg.Delay, AuditRate: cfg.AuditRate, Database: cfg.Database,
-		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, OpenThrough: h.peers.openThrough, Verify: h.verify,
+		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, OpenThrough: h.peers.openThrough, Verify: h.verify, Network: cfg.Network, Seal: h.seal,
 		Suspect: h.suspect, Store: h.store,
 		DialHook: h.hooks.dial, HookSecret: h.hooks.secret,
 	}
@@ -250,7 +251,12 @@ func (h *Hub) authorise(ctx context.Context, key string) (crawler.Account, error
 // verify checks an edge's signature over what it says it fetched.
 func (h *Hub) verify(edge string, attest, sig []byte) bool {
 	id, err := identity.ParseID(edge)
-	return err == nil && id.Verify(h.cfg.Network, "fetch", attest, sig)
+	return err == nil && id.Verify(h.cfg.Network, proof.TypeAttest, attest, sig)
+}
+
+// seal signs what a document says of itself.
+func (h *Hub) seal(body []byte) (hub string, sig []byte) {
+	return h.cfg.Key.ID().String(), h.cfg.Key.Sign(h.cfg.Network, proof.TypeSeal, body)
 }
 
 // suspect takes an edge out of service that a second road has shown to change pages.
