@@ -33,6 +33,7 @@ type batch struct {
 	c *Crawler
 	l *lease
 
+	bill       bill
 	began      time.Time
 	arrived    []bool // by item
 	audits     []arrival
@@ -59,6 +60,7 @@ func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, erro
 		return 0, errors.Join(err, b.err)
 	}
 	b.arrived, b.pause = make([]bool, len(l.items)), l.delay
+	ctx = context.WithValue(ctx, billKey{}, &b.bill)
 	if b.lookFirst(ctx) {
 		b.spare(ctx)
 	} else {
@@ -74,6 +76,7 @@ func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, erro
 	}
 	b.release(ctx)
 	b.working.Wait()
+	l.waste = b.bill.waste()
 	b.concludeHost()
 	if b.err == nil {
 		b.err = b.c.edges.saveSoon()
@@ -172,6 +175,7 @@ func (b *batch) patience() time.Duration {
 // so at most one unread body a stream is held.
 func (b *batch) arrive(ctx context.Context, a arrival) {
 	b.arrived[a.Index] = true
+	a.bytes = b.bill.page()
 	if a.edge != "" && a.Status != 0 && !b.c.cfg.Verify(a.edge, a.Attest, a.Sig) {
 		b.tampered(ctx, a)
 		return
@@ -235,12 +239,16 @@ func (b *batch) read(ctx context.Context, a arrival) {
 		if o.fate != retry && o.fate != wait {
 			b.c.edges.settled(a.item.id, b.l.host, o.fate == deliver)
 		}
-		b.settle(o)
+		if b.settle(o) == deliver {
+			b.bill.delivered.Add(a.bytes)
+		}
 	})
 }
 
-func (b *batch) settle(o outcome) {
-	b.note(b.c.settle(o))
+func (b *batch) settle(o outcome) fate {
+	end, err := b.c.settle(o)
+	b.note(err)
+	return end
 }
 
 // note keeps the first error of the store.

@@ -85,6 +85,9 @@ type Config struct {
 	DialHook func(ctx context.Context, network, hostport string) (net.Conn, error)
 	// HookSecret is what an account's webhook calls are signed with. Nil: they are not signed.
 	HookSecret func(a Account) string
+	// Refund gives an account back what bytes cost that brought it nothing, total being all that source has counted until
+	// now: it only grows, and is told more than once. Nil: nothing is given back.
+	Refund func(ctx context.Context, a Account, source [16]byte, total uint64) error
 	// Store puts pages into the index, and takes out those that were withdrawn, durably when it returns nil. Nil: there is
 	// no index.
 	Store func(ctx context.Context, pages ...Page) error
@@ -176,6 +179,7 @@ type Crawler struct {
 	settling chan *settlement // to the one writer of results
 	wake     chan struct{}    // to the scheduler: something became due
 	filled   chan struct{}    // to the outbox: something was put in
+	source   [16]byte         // of the counts of bytes to refund
 	hooked   chan struct{}    // to the webhooks: something happened
 	readers  chan struct{}    // tokens: pages read at the same time
 
@@ -189,7 +193,7 @@ func Open(cfg Config) (*Crawler, error) {
 	if cfg.Dir == "" || cfg.OpenCrawl == nil || cfg.OpenTunnel == nil || cfg.Verify == nil {
 		return nil, errors.New("open crawler: Dir, OpenCrawl, OpenTunnel and Verify are required")
 	}
-	cfg = cfg.withDefaults()
+	cfg = cfg.withDefaults().withBills()
 	s, err := openDatabase(cfg.Dir, cfg.Database)
 	if err != nil {
 		return nil, err
@@ -207,6 +211,9 @@ func Open(cfg Config) (*Crawler, error) {
 		readers:  make(chan struct{}, runtime.NumCPU()),
 
 		reminding: make(chan *job, maxReminders),
+	}
+	if c.source, err = s.source(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open crawler: %w", err), archive.Close(), s.close())
 	}
 	if c.edges, err = openEdgeBook(s, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open crawler: %w", err), archive.Close(), s.close())
@@ -230,6 +237,7 @@ func (c *Crawler) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return c.feedIndex(ctx) })
 	g.Go(func() error { return c.deliver(ctx) })
+	g.Go(func() error { return c.refund(ctx) })
 	g.Go(func() error { return c.tidy(ctx) })
 	return g.Wait()
 }

@@ -73,7 +73,7 @@ func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.
 		if err != nil {
 			return err
 		}
-		if err := tx.hook(j, now); err != nil {
+		if err := errors.Join(tx.hook(j, now), tx.openRefunds(a)); err != nil {
 			return err
 		}
 		if kind == Batch {

@@ -31,6 +31,7 @@ type arrival struct {
 	exit    string // through whose connection it came
 	audited string // auditMatch, …
 	sum     [32]byte
+	bytes   int64 // that crossed the road for it
 
 	recalled  bool          // from memory alone: nobody was asked
 	confirmed *confirmation // the body is memory's, and the site says that it is still so

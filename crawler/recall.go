@@ -290,5 +290,6 @@ func (c *Crawler) remindScrape(ctx context.Context, j *job) error {
 		}
 		o = &read
 	}
-	return c.settle(*o)
+	_, err = c.settle(*o)
+	return err
 }

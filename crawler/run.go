@@ -2,6 +2,7 @@ package crawler
 
 import (
 	"context"
+	"errors"
 	"runtime/pprof"
 	"sync"
 	"time"
@@ -74,7 +75,9 @@ func (c *Crawler) work(ctx context.Context, l *lease) {
 	pause, err := c.fetchLease(ctx, l)
 	if err == nil {
 		now := c.cfg.Clock()
-		err = c.store.update(func(tx *tx) error { return tx.rest(l, now.Add(pause), now.Add(min(pause, l.spacing(c.cfg)))) })
+		err = c.store.update(func(tx *tx) error {
+			return errors.Join(tx.giveBack(l.job.account, l.waste), tx.rest(l, now.Add(pause), now.Add(min(pause, l.spacing(c.cfg)))))
+		})
 	}
 	if err != nil && ctx.Err() == nil {
 		c.cfg.Log.Error("results cannot be stored, the host waits", "error", err)

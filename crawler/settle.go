@@ -62,11 +62,13 @@ type settlement struct {
 	done chan error
 }
 
-// settle stores an outcome and returns when it is on disk.
-func (c *Crawler) settle(o outcome) error {
+// settle stores an outcome, returns when it is on disk, and says what the address came to in the end: a page that another
+// address has brought before is no delivery.
+func (c *Crawler) settle(o outcome) (fate, error) {
 	s := &settlement{outcome: o, done: make(chan error, 1)}
 	c.settling <- s // the settler outlives all who call this
-	return <-s.done
+	err := <-s.done
+	return s.fate, err
 }
 
 // settleAll is the one writer of results: what arrives together is committed together.
@@ -116,7 +118,8 @@ func (c *Crawler) settleGroup(ctx context.Context, group []*settlement) error {
 	if err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
-	for _, f := range fates {
+	for i, f := range fates {
+		group[i].fate = f
 		c.metrics.settled(f)
 	}
 	for j, state := range ended {

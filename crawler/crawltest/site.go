@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 )
@@ -59,4 +60,11 @@ func Tree(n int) (Site, []string) {
 	}
 	slices.Sort(all)
 	return site, all
+}
+
+// Noise is n bytes that no compression makes fewer, the same each time.
+func Noise(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
 }

@@ -121,7 +121,7 @@ func Open(cfg Config) (h *Hub, err error) {
 		Delay: cfg.Delay, AuditRate: cfg.AuditRate, Database: cfg.Database,
 		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, OpenThrough: h.peers.openThrough, Verify: h.verify, Network: cfg.Network, Seal: h.seal,
 		Suspect: h.suspect, Store: h.store,
-		DialHook: h.hooks.dial, HookSecret: h.hooks.secret,
+		DialHook: h.hooks.dial, HookSecret: h.hooks.secret, Refund: h.refund,
 	}
 	if cfg.Crawl != nil {
 		cfg.Crawl(&crawling)
@@ -246,6 +246,11 @@ func (h *Hub) authorise(ctx context.Context, key string) (crawler.Account, error
 	}
 	purpose, _ := policy.PurposeByCode(partner.Purpose)
 	return crawler.Account{ID: partner.Name, Name: partner.Name, Purpose: string(purpose)}, nil
+}
+
+// refund gives a partner back what failed pages cost.
+func (h *Hub) refund(ctx context.Context, a crawler.Account, source [16]byte, total uint64) error {
+	return h.Book.Refund(ctx, a.ID, source, total)
 }
 
 // verify checks an edge's signature over what it says it fetched.
