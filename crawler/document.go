@@ -17,8 +17,8 @@ type Document struct {
 	Markdown string         `json:"markdown,omitempty"`
 	HTML     string         `json:"html,omitempty"`
 	RawHTML  string         `json:"rawHtml,omitempty"`
-	Links    []string       `json:"links,omitempty"`
-	Images   []string       `json:"images,omitempty"`
+	Links    []string       `json:"links,omitzero"` // none is [] where they were asked for
+	Images   []string       `json:"images,omitzero"`
 	Summary  string         `json:"summary,omitempty"`
 	Warning  string         `json:"warning,omitempty"`
 	Metadata map[string]any `json:"metadata"`
@@ -87,10 +87,10 @@ func newDocument(j *job, a arrival, t text.Content, rights rights.Rights, at war
 		d.RawHTML = text.Source(a.Body, a.contentType())
 	}
 	if o.wants(FormatLinks) {
-		d.Links = t.Links
+		d.Links = append([]string{}, t.Links...)
 	}
 	if o.wants(FormatImages) {
-		d.Images = t.Images
+		d.Images = append([]string{}, t.Images...)
 	}
 	if o.wants(FormatSummary) {
 		d.Summary = summary(t)

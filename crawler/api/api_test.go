@@ -51,6 +51,8 @@ func TestAPIRefusesInFirecrawlsShape(t *testing.T) {
 		{"sitemap mode", "alice", "POST", "/v2/crawl", object{"url": root, "sitemap": "maybe"}, 400, apiBadRequest, "sitemap"},
 		{"execution", "alice", "POST", "/v2/crawl", object{"url": root, "execution": "magic"}, 400, apiBadRequest, "execution"},
 		{"webhook", "alice", "POST", "/v2/crawl", object{"url": root, "webhook": "ftp://hook.test/"}, 400, apiBadRequest, "webhook"},
+		{"robots", "alice", "POST", "/v2/crawl", object{"url": root, "ignoreRobotsTxt": true}, 400, apiBadRequest, "robots.txt is obeyed"},
+		{"retention", "alice", "POST", "/v2/scrape", object{"url": root, "zeroDataRetention": true}, 400, apiBadRequest, "zeroDataRetention"},
 		{"format", "alice", "POST", "/v2/scrape", object{"url": root, "formats": []any{object{"type": "screenshot"}}}, 400, apiBadRequest, "screenshot"},
 		{"selector", "alice", "POST", "/v2/scrape", object{"url": root, "includeTags": []string{"<<"}}, 400, apiBadRequest, "include tags"},
 		{"timeout", "alice", "POST", "/v2/scrape", object{"url": root, "timeout": 5}, 400, apiBadRequest, "timeout"},
@@ -86,12 +88,15 @@ func TestAPIIgnoresFieldsItDoesNotKnow(t *testing.T) {
 	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
 	p := start(t, config(n, t.TempDir()))
 	status, got := p.call("POST", "/v2/crawl", object{
-		"url": "http://site.test", "origin": "js-sdk@4.42.0", "zeroDataRetention": false, "someday": object{"x": 1}, "limit": 3,
+		"url": "http://site.test", "prompt": "the blog", "origin": "js-sdk@4.42.0", "zeroDataRetention": false, "someday": object{"x": 1}, "limit": 3,
 		"scrapeOptions": object{"formats": []any{"markdown", object{"type": "links", "new": true}}, "maxAge": 0, "proxy": "auto"},
 	})
 	id, _ := got["id"].(string)
 	if status != 200 || got["success"] != true || got["url"] != p.api.URL+"/v2/crawl/"+id {
 		t.Fatalf("got %d %v, want 200 with the job's url", status, got)
+	}
+	if warning, _ := got["warning"].(string); !strings.Contains(warning, "prompt") {
+		t.Errorf("warning: got %q, want it to name the prompt", warning)
 	}
 	end, documents := p.result(id)
 	if len(documents) != 1 || documents[0]["markdown"] == "" {

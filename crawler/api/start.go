@@ -14,9 +14,8 @@ import (
 // cannot grant. Whatever else is not known is ignored, because every release of the SDKs sends new fields; these are
 // refused, because a partner who relies on one is worse served by silence.
 type wishes struct {
-	IgnoreRobots      bool   `json:"ignoreRobotsTxt"`
-	ZeroDataRetention bool   `json:"zeroDataRetention"`
-	Prompt            string `json:"prompt"`
+	IgnoreRobots      bool `json:"ignoreRobotsTxt"`
+	ZeroDataRetention bool `json:"zeroDataRetention"`
 }
 
 func (q wishes) check() error {
@@ -25,8 +24,6 @@ func (q wishes) check() error {
 		return errors.New("ignoreRobotsTxt is not offered: robots.txt is obeyed in every job")
 	case q.ZeroDataRetention:
 		return errors.New("zeroDataRetention is not offered: results are kept for a day, and what was fetched stays in the archive")
-	case q.Prompt != "":
-		return errors.New("prompt is not offered: say what to crawl with includePaths, excludePaths and the other options")
 	}
 	return nil
 }
@@ -37,6 +34,7 @@ type started struct {
 	ID      string   `json:"id"`
 	URL     string   `json:"url"`
 	Invalid []string `json:"invalidURLs,omitempty"`
+	Warning string   `json:"warning,omitempty"`
 }
 
 // crawlRequest is an order, and what only clients of version 1 say.
@@ -44,6 +42,7 @@ type crawlRequest struct {
 	crawler.Order
 	wishes
 	orderV1
+	Prompt string `json:"prompt"`
 }
 
 func (s *API) postCrawl(w http.ResponseWriter, r *http.Request, a crawler.Account) {
@@ -67,7 +66,11 @@ func (s *API) postCrawl(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 		return
 	}
 	if j, ok := s.start(w, r, a, crawler.Crawl, o); ok {
-		answer(w, http.StatusOK, started{Success: true, ID: j.ID, URL: origin(r) + version(r) + "/crawl/" + j.ID})
+		said := started{Success: true, ID: j.ID, URL: origin(r) + version(r) + "/crawl/" + j.ID}
+		if q.Prompt != "" {
+			said.Warning = "prompt was ignored: no language model reads it here; includePaths and excludePaths say what to crawl"
+		}
+		answer(w, http.StatusOK, said)
 	}
 }
 

@@ -208,8 +208,8 @@ func (v *viewer) documents(ctx context.Context) error {
 	return nil
 }
 
-// end says how the job ended. Clients of version 1 read it off the close; those of version 2 take a last status of the
-// job, or ask for it.
+// end says how the job ended. Clients of version 1 read it off the close. Those of version 2 read it off a last status,
+// whose documents they know already, up to a chunk of them: their users find them where the job's result is.
 func (v *viewer) end(ctx context.Context) {
 	last := message{Type: "done"}
 	switch v.job.State {
@@ -219,15 +219,12 @@ func (v *viewer) end(ctx context.Context) {
 		last = message{Type: "error", Error: "the job was cancelled"}
 	}
 	if !v.v1 {
-		said := last
-		switch st := newStatus(v.job, time.Now()); v.job.State {
-		case crawler.Completed:
-			said.Data = st
-		case crawler.Cancelled:
-			said = message{Type: "catchup", Data: st}
-		}
-		if v.say(ctx, said) != nil {
+		st := newStatus(v.job, time.Now())
+		if _, err := v.s.fill(ctx, &st, v.job, 0, crawler.MaxDocuments); err != nil || v.say(ctx, message{Type: "catchup", Data: st}) != nil {
 			return
+		}
+		if v.say(ctx, last) != nil {
+			return // the client took the status for the end, as it may
 		}
 	}
 	closeWith(v.conn, websocket.StatusNormalClosure, last)
