@@ -328,7 +328,7 @@ func (b *batch) noRoad(ctx context.Context, err error) {
 		return
 	}
 	b.pause = max(b.pause, b.c.cfg.RetryDelay)
-	if err := b.c.store.update(func(tx *tx) error { return tx.stall(b.l.job.id, b.c.cfg.Clock()) }); err != nil {
+	if err := b.c.store.update(func(tx *tx) error { return tx.hold(b.l.job.id, wire.CodeOf(err), b.c.cfg.Clock()) }); err != nil {
 		b.err = fmt.Errorf("note that no edge was to be had: %w", err)
 	}
 }

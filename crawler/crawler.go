@@ -178,6 +178,7 @@ type Crawler struct {
 
 	settling chan *settlement // to the one writer of results
 	wake     chan struct{}    // to the scheduler: something became due
+	timed    chan struct{}    // to the tidier: a deadline may be nearer
 	filled   chan struct{}    // to the outbox: something was put in
 	source   [16]byte         // of the counts of bytes to refund
 	hooked   chan struct{}    // to the webhooks: something happened
@@ -206,6 +207,7 @@ func Open(cfg Config) (*Crawler, error) {
 		cfg: cfg, store: s, archive: archive, jobs: newJobTable(s), frontier: newFrontier(s), sites: newSites(s, cfg),
 		settling: make(chan *settlement, maxGroup),
 		wake:     make(chan struct{}, 1),
+		timed:    make(chan struct{}, 1),
 		filled:   make(chan struct{}, 1),
 		hooked:   make(chan struct{}, 1),
 		readers:  make(chan struct{}, runtime.NumCPU()),

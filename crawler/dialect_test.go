@@ -50,6 +50,12 @@ func TestPostgresConforms(t *testing.T) {
 		"memory is tidied":                TestMemoryIsTidied,
 		"duplicates are marked":           TestDuplicatesAreMarkedOrLeftOut,
 		"bands find near duplicates":      TestBandsFindEveryNearDuplicate,
+		"a job stops at its bounds":       TestJobStopsAtItsBounds,
+		"a stuck job says why":            TestJobWithoutProgressSaysWhy,
+		"a used-up cap is waited for":     TestUsedUpCapIsWaitedFor,
+		"hosts share their domain's pace": TestHostsOfOneDomainShareItsPace,
+		"addresses come by their worth":   TestAddressesComeInTheOrderOfTheirWorth,
+		"traps are bounded":               TestTrapsAreBounded,
 		"a crawl survives being killed":   TestCrawlSurvivesBeingKilled,
 	} {
 		t.Run(name, test)

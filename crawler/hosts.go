@@ -40,7 +40,11 @@ func (t *tx) sleepHost(host string, now time.Time) error {
 	}
 	var wake any // NULL: when an address is added
 	for _, q := range queued {
-		at := max(q.ready.UnixMilli(), now.Add(limitedPause).UnixMilli())
+		var resume int64
+		if err := t.query("SELECT resume_at FROM jobs WHERE id = ?", q.job).Scan(&resume); err != nil {
+			return err
+		}
+		at := max(q.ready.UnixMilli(), resume, now.Add(limitedPause).UnixMilli())
 		if earliest, set := wake.(int64); !set || at < earliest {
 			wake = at
 		}

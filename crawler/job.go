@@ -60,6 +60,11 @@ type job struct {
 	deadline   time.Time
 	finished   time.Time
 	stalled    time.Time // zero: an edge was to be had
+	resume     time.Time // nothing is fetched before
+	progress   time.Time
+	waiting    string
+	stopped    string
+	bytes      int64
 	quota      int
 	completed  int
 	remembered int

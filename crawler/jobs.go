@@ -67,9 +67,9 @@ func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.
 		if err := tx.once(a, o.Once, j.name, now); err != nil {
 			return err
 		}
-		err := tx.query(`INSERT INTO jobs (name, kind, account, owner, request, base, state, created, deadline, quota)
-			VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?) RETURNING id`,
-			j.name, kind, a.ID, string(owner), string(request), start, now.UnixMilli(), j.deadline.UnixMilli(), j.quota).Scan(&j.id)
+		err := tx.query(`INSERT INTO jobs (name, kind, account, owner, request, base, state, created, progress, deadline, quota)
+			VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?) RETURNING id`,
+			j.name, kind, a.ID, string(owner), string(request), start, now.UnixMilli(), now.UnixMilli(), j.deadline.UnixMilli(), j.quota).Scan(&j.id)
 		if err != nil {
 			return err
 		}
@@ -89,14 +89,14 @@ func (t *jobTable) create(a Account, kind Kind, o Order, start string, now time.
 }
 
 const jobColumns = `id, name, kind, owner, request, base, state, failure, created, deadline, finished, stalled,
-	quota, completed, remembered, failed, discovered, pages, seeds`
+	resume_at, progress, waiting, stopped, quota, bytes, completed, remembered, failed, discovered, pages, seeds`
 
 func scanJob(scan func(...any) error) (*job, error) {
 	var j job
 	var owner, request string
-	var created, deadline, finished, stalled int64
+	var created, deadline, finished, stalled, resume, progress int64
 	err := scan(&j.id, &j.name, &j.kind, &owner, &request, &j.base, &j.state, &j.failure, &created, &deadline, &finished,
-		&stalled, &j.quota, &j.completed, &j.remembered, &j.failed, &j.discovered, &j.pages, &j.seeds)
+		&stalled, &resume, &progress, &j.waiting, &j.stopped, &j.quota, &j.bytes, &j.completed, &j.remembered, &j.failed, &j.discovered, &j.pages, &j.seeds)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNoJob
 	}
@@ -107,6 +107,7 @@ func scanJob(scan func(...any) error) (*job, error) {
 		return nil, fmt.Errorf("read job: %w", err)
 	}
 	j.created, j.deadline = time.UnixMilli(created), time.UnixMilli(deadline)
+	j.resume, j.progress = time.UnixMilli(resume), time.UnixMilli(progress)
 	if finished != 0 {
 		j.finished = time.UnixMilli(finished)
 	}

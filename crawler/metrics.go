@@ -19,6 +19,7 @@ type metrics struct {
 	edges         *edgeGauge
 	leased, queue prometheus.Collector
 	outbox        prometheus.Collector
+	waiting       prometheus.Collector
 }
 
 func newMetrics(c *Crawler) *metrics {
@@ -53,6 +54,10 @@ func newMetrics(c *Crawler) *metrics {
 			err = c.store.row(ctx, "SELECT coalesce(sum(pages), 0) FROM jobs WHERE state = 0").Scan(&n)
 			return n, err
 		}),
+		waiting: gauge("crawler_jobs_waiting", "Running jobs that have settled nothing for two minutes, or may not; -1 if unreadable.", func(ctx context.Context) (n float64, err error) {
+			err = c.store.row(ctx, "SELECT count(*) FROM jobs WHERE state = 0 AND waiting <> ''").Scan(&n)
+			return n, err
+		}),
 		outbox: gauge("crawler_outbox_pages", "Settled pages that the index does not have yet; -1 if unreadable.", func(ctx context.Context) (float64, error) {
 			n, err := c.outboxLen(ctx)
 			return float64(n), err
@@ -67,5 +72,5 @@ func (m *metrics) settled(f fate) { m.pages.WithLabelValues(fateNames[f]).Inc() 
 // Metrics returns the collectors for main to register.
 func (c *Crawler) Metrics() []prometheus.Collector {
 	m := c.metrics
-	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.calls, m.memory, m.archiveErrors, m.edges, m.leased, m.queue, m.outbox}
+	return []prometheus.Collector{m.pages, m.ended, m.audits, m.roads, m.calls, m.memory, m.archiveErrors, m.edges, m.leased, m.queue, m.outbox, m.waiting}
 }

@@ -55,6 +55,10 @@ type Order struct {
 	// Once is the partner's own name for the order: another of the same name is not taken.
 	Once string `json:"-"`
 
+	// MaxTime and MaxBytes are ours: seconds that the job may take, and bytes of bodies that it may deliver. It completes
+	// with what it has when either is used up.
+	MaxTime  int   `json:"maxTime,omitempty"`
+	MaxBytes int64 `json:"maxBytes,omitempty"`
 	// Execution is ours: "edge" (default) has pages fetched and attested at the edge; "tunnel"
 	// fetches every page from here through an edge, so that TLS ends here.
 	Execution string `json:"execution,omitempty"`
@@ -183,6 +187,8 @@ func (o Order) check() error {
 	switch {
 	case o.limit() < 1 || o.limit() > maxLimit:
 		return fmt.Errorf("limit is from 1 to %d, not %d", maxLimit, o.limit())
+	case o.MaxTime < 0 || o.MaxBytes < 0:
+		return fmt.Errorf("maxTime and maxBytes are not negative")
 	case o.MaxDiscoveryDepth != nil && *o.MaxDiscoveryDepth < 0:
 		return fmt.Errorf("maxDiscoveryDepth is not negative")
 	case !slices.Contains([]string{"", "skip", "include", "only"}, o.Sitemap):

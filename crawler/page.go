@@ -217,6 +217,7 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	o.fate = deliver
 	o.likeness = newLikeness(at.String(), t.Plain, a.sum)
 	o.free, o.note = a.recalled, c.noteOf(o, a, rights, t.Extractor, at.String())
+	o.bytes = int64(len(a.Body))
 	if o.document, err = c.prove(newDocument(o.job, a, t, rights, o.place, at.String()), a); err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
 		return

@@ -29,6 +29,9 @@ func (f *frontier) fill(ctx context.Context, l *lease, last int64, c Config, job
 		if err != nil {
 			return err
 		}
+		if j.resume.After(now) || !j.deadline.After(now) {
+			continue
+		}
 		if err := f.batch(ctx, l, j, j.quota-j.completed-flying, c, now); err != nil {
 			return err
 		}
@@ -69,6 +72,7 @@ func queues(host string, query func(string, ...any) *sql.Row) ([]jobQueue, error
 func (f *frontier) batch(ctx context.Context, l *lease, j *job, room int, c Config, now time.Time) error {
 	delay := max(l.delay, time.Duration(j.order.Delay*float64(time.Second)))
 	size := max(1, min(c.BatchSize, int(maxLease/max(delay, 1))))
+	size = max(1, min(size, int(j.deadline.Sub(now)/max(delay, 1)))) // no more than it has time for
 	l.pages = 0
 	if err := f.pick(ctx, l, j, "ready_at >= ? AND ready_at <= ?", rankEnd, now.UnixMilli(), (size+1)/2, &room); err != nil {
 		return err

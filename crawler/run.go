@@ -72,7 +72,11 @@ func (c *Crawler) sleep(ctx context.Context, d time.Duration) {
 func (c *Crawler) work(ctx context.Context, l *lease) {
 	defer signal(c.wake)
 	defer c.frontier.giveBack(l)
-	pause, err := c.fetchLease(ctx, l)
+	fetching, stop := context.WithCancel(ctx)
+	over := time.AfterFunc(l.job.deadline.Sub(c.cfg.Clock()), stop) // nothing more can be delivered
+	pause, err := c.fetchLease(fetching, l)
+	over.Stop()
+	stop()
 	if err == nil {
 		now := c.cfg.Clock()
 		err = c.store.update(func(tx *tx) error {

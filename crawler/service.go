@@ -38,18 +38,22 @@ type Job struct {
 	Created, Finished, Expires time.Time // Finished is zero while it runs; documents are kept until Expires
 	Stalled                    time.Time // since when no edge was to be had; zero: one was
 
-	Completed  int // documents delivered …
-	Remembered int // … and of these from memory; the others are charged
-	Failed     int // addresses that came to nothing, not charged
-	Total      int // documents it will come to, as far as is known
-	Discovered int // addresses ever queued
+	Waiting string // why nothing has been settled for two minutes, if so: a code and a sentence
+	Stopped string // of a completed job that has not all: the bound it reached, limit, max_time or max_bytes
+
+	Bytes      int64 // of the bodies delivered
+	Completed  int   // documents delivered …
+	Remembered int   // … and of these from memory; the others are charged
+	Failed     int   // addresses that came to nothing, not charged
+	Total      int   // documents it will come to, as far as is known
+	Discovered int   // addresses ever queued
 }
 
 func (c *Crawler) view(j *job) Job {
 	return Job{
 		ID: j.name, Kind: j.kind, Account: j.account, Order: j.order, State: j.state, Failure: j.failure,
 		Created: j.created, Finished: j.finished, Expires: c.expiry(j), Stalled: j.stalled,
-		Completed: j.completed, Remembered: j.remembered, Failed: j.failed, Total: j.total(), Discovered: j.discovered,
+		Waiting: j.waiting, Stopped: j.stopped, Bytes: j.bytes, Completed: j.completed, Remembered: j.remembered, Failed: j.failed, Total: j.total(), Discovered: j.discovered,
 	}
 }
 
@@ -82,6 +86,9 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 		one := 1
 		o.Limit, o.Sitemap, age = &one, "skip", o.Scrape.Patience()+ScrapeLinger+tidyEvery
 	}
+	if o.MaxTime > 0 {
+		age = min(age, time.Duration(o.MaxTime)*time.Second)
+	}
 	j, err := c.jobs.create(a, k, o, start, c.cfg.Clock(), age)
 	if err != nil {
 		return Job{}, err
@@ -93,6 +100,7 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 		}
 	}
 	signal(c.wake)
+	signal(c.timed)
 	signal(c.hooked)
 	return c.view(j), nil
 }

@@ -37,6 +37,7 @@ type outcome struct {
 	fate fate
 
 	document []byte        // JSON; with deliver
+	bytes    int64         // of the body; with deliver
 	place    warc.Location // of the records with its body; with deliver
 	beside   warc.Location // of the records that are of this job alone; empty: there are none
 	page     []byte        // packed, for the outbox, with deliver and fail; nil: not for the index
@@ -136,14 +137,19 @@ func (c *Crawler) settleGroup(ctx context.Context, group []*settlement) error {
 func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 	// The counters in o.job are from the time of the lease. Those of the row decide.
 	j := &job{id: o.job.id}
-	err := t.query("SELECT kind, state, quota, completed, failed, discovered FROM jobs WHERE id = ?", j.id).
-		Scan(&j.kind, &j.state, &j.quota, &j.completed, &j.failed, &j.discovered)
+	var deadline int64
+	err := t.query("SELECT kind, state, deadline, quota, bytes, completed, failed, discovered FROM jobs WHERE id = ?", j.id).
+		Scan(&j.kind, &j.state, &deadline, &j.quota, &j.bytes, &j.completed, &j.failed, &j.discovered)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && j.state != Scraping {
 		o.fate = skip // cancelled in the meantime: nobody waits for this
 		return Scraping, nil
 	}
 	if err != nil {
 		return 0, err
+	}
+	if now.UnixMilli() >= deadline {
+		o.fate = skip // it came too late
+		return t.late(o.job, now)
 	}
 	switch o.fate {
 	case retry, wait:
@@ -169,6 +175,10 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 		}
 		if err := t.dedupe(o); err != nil {
 			return 0, err
+		}
+		if most := o.job.order.MaxBytes; o.fate == deliver && most > 0 && j.bytes+o.bytes > most {
+			o.fate = skip
+			return Completed, t.stop(j.id, stoppedBytes, now)
 		}
 	}
 	state := map[fate]int{deliver: urlDone, skip: urlSkipped, fail: urlFailed}[o.fate]
@@ -235,10 +245,10 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 	if o.item.kind != kindPage {
 		pages, seeds = 0, 1
 	}
-	completed, failed, free := 0, 0, 0
+	completed, failed, free, bytes := 0, 0, 0, int64(0)
 	switch o.fate {
 	case deliver:
-		completed = 1
+		completed, bytes = 1, o.bytes
 		if o.free {
 			free = 1
 		}
@@ -277,7 +287,8 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 	}
 	j.completed += completed
 	_, err := t.do(`UPDATE jobs SET pages = pages - ?, seeds = seeds - ?, completed = completed + ?, failed = failed + ?,
-		remembered = remembered + ?, stalled = 0 WHERE id = ?`, pages, seeds, completed, failed, free, j.id)
+		remembered = remembered + ?, bytes = bytes + ?, stalled = 0, progress = ?, waiting = '' WHERE id = ?`,
+		pages, seeds, completed, failed, free, bytes, now.UnixMilli(), j.id)
 	if err == nil && o.moved {
 		_, err = t.do("UPDATE jobs SET base = ? WHERE id = ?", o.final, j.id)
 	}
@@ -286,6 +297,9 @@ func (t *tx) record(o *outcome, j *job, now time.Time) error {
 
 // postpone queues the address again.
 func (t *tx) postpone(o *outcome, now time.Time) error {
+	if o.code == wire.PartnerCap.Name() {
+		return t.hold(o.job.id, wire.PartnerCap, now)
+	}
 	attempt := 0
 	stalled := now.UnixMilli()
 	if o.fate == retry {
@@ -316,6 +330,9 @@ func (t *tx) conclude(j *job, now time.Time) (State, error) {
 		}
 		_, err = t.finish(j.id, Failed, code, now)
 		return Failed, err
+	}
+	if left > 0 {
+		return Completed, t.stop(j.id, stoppedLimit, now)
 	}
 	_, err = t.finish(j.id, Completed, "", now)
 	return Completed, err

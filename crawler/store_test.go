@@ -243,7 +243,7 @@ func TestMetricsCanBeGathered(t *testing.T) {
 	for _, f := range families {
 		got[f.GetName()] = f.GetMetric()[0].GetGauge().GetValue()
 	}
-	want := map[string]float64{"crawler_edges": 0, "crawler_archive_errors_total": 0, "crawler_hosts_leased": 0, "crawler_outbox_pages": 0, "crawler_pages_queued": 31}
+	want := map[string]float64{"crawler_edges": 0, "crawler_archive_errors_total": 0, "crawler_hosts_leased": 0, "crawler_jobs_waiting": 0, "crawler_outbox_pages": 0, "crawler_pages_queued": 31}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}

@@ -16,18 +16,25 @@ const (
 
 // tidy ends jobs that would otherwise never end, and forgets what nobody may ask for any more.
 func (c *Crawler) tidy(ctx context.Context) error {
-	ticker := time.NewTicker(tidyEvery)
-	defer ticker.Stop()
-	for {
-		if err := c.tidyOnce(ctx); err != nil && ctx.Err() == nil {
+	var next time.Time // when the rest is looked at
+	for ctx.Err() == nil {
+		var err error
+		if now := c.cfg.Clock(); now.Before(next) {
+			err = c.endLate(ctx, now)
+		} else {
+			next = now.Add(tidyEvery)
+			err = c.tidyOnce(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			c.cfg.Log.Error("crawl store cannot be tidied", "error", err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
+		case <-c.timed: // a job with less time than all others may have come
+		case <-time.After(min(next.Sub(c.cfg.Clock()), c.untilDeadline(ctx))):
 		}
 	}
+	return nil
 }
 
 func (c *Crawler) tidyOnce(ctx context.Context) error {
@@ -41,14 +48,11 @@ func (c *Crawler) tidyOnce(ctx context.Context) error {
 			return err
 		}
 	}
-	late, err := c.jobs.list(ctx, "state = 0 AND deadline <= ?", now.UnixMilli())
-	if err != nil {
+	if err := c.endLate(ctx, now); err != nil {
 		return err
 	}
-	for _, j := range late {
-		if err := c.end(ctx, j, Failed, wire.FetchTimeout); err != nil {
-			return err
-		}
+	if err := c.alarm(ctx, now); err != nil {
+		return err
 	}
 	expired, err := c.jobs.list(ctx, "state > 0 AND finished <= ?", now.Add(-c.cfg.Keep).UnixMilli())
 	if err != nil {
@@ -99,12 +103,6 @@ func (c *Crawler) forget(ctx context.Context, id int64) error {
 		_, err := tx.do("DELETE FROM jobs WHERE id = ?", id)
 		return err
 	})
-}
-
-// stall notes since when a job has not got an edge.
-func (t *tx) stall(job int64, now time.Time) error {
-	_, err := t.do("UPDATE jobs SET stalled = ? WHERE id = ? AND stalled = 0", now.UnixMilli(), job)
-	return err
 }
 
 // abandon fails everything that the job of l has queued on a host that cannot be reached.

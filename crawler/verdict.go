@@ -28,9 +28,9 @@ func judge(code wire.Code) fate {
 	switch code {
 	case wire.OK:
 		return deliver
-	case wire.BalanceExhausted, wire.PartnerCap, wire.AuthRequired, wire.AuthFailed:
+	case wire.BalanceExhausted, wire.AuthRequired, wire.AuthFailed:
 		return ruin
-	case wire.NoEdge, wire.HubAway, wire.Draining, wire.DoorFull, wire.NoConsent, wire.Paused, wire.OutOfHours, wire.CapDay,
+	case wire.PartnerCap, wire.NoEdge, wire.HubAway, wire.Draining, wire.DoorFull, wire.NoConsent, wire.Paused, wire.OutOfHours, wire.CapDay,
 		wire.CapMonth, wire.StreamLimit, wire.PartnerLimit, wire.OverLimit, wire.WindowClosed, wire.GrantInvalid,
 		wire.Binding, wire.ClockSkew, wire.NoMatch, wire.TargetLimit, wire.ScanLimit, wire.TooManyAttempts:
 		return wait

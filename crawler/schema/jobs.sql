@@ -14,7 +14,12 @@ CREATE TABLE jobs (
   deadline   INTEGER NOT NULL,
   finished   INTEGER NOT NULL DEFAULT 0,
   stalled    INTEGER NOT NULL DEFAULT 0,         -- since when no edge was to be had; 0: one was
+  resume_at  INTEGER NOT NULL DEFAULT 0,         -- nothing is fetched before: the account's cap is used up
+  progress   INTEGER NOT NULL,                   -- when the last address was settled
+  waiting    TEXT    NOT NULL DEFAULT '',        -- why there was none since, if that is long ago
+  stopped    TEXT    NOT NULL DEFAULT '',        -- the bound at which it completed: limit, max_time, max_bytes
   quota      INTEGER NOT NULL,                   -- documents at most
+  bytes      INTEGER NOT NULL DEFAULT 0,         -- of the bodies delivered
   completed  INTEGER NOT NULL DEFAULT 0,         -- documents delivered = next seq
   remembered INTEGER NOT NULL DEFAULT 0,         -- of these from memory, which cost nothing
   failed     INTEGER NOT NULL DEFAULT 0,         -- rows in errors, also those over the bound on rows
