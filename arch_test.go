@@ -26,6 +26,7 @@ var imports = map[string][]string{
 	"internal/geo":      {},
 	"crawler/link":      {},
 	"crawler/warc":      {},
+	"crawler/render":    {},
 	// Layer 1 gives the roles their tools.
 	"accounting":        {"internal/daemon", "internal/identity", "internal/wire"},
 	"internal/tunnel":   {"internal/bbr", "internal/identity", "internal/wire"},
