@@ -22,7 +22,7 @@ import (
 	"sward/crawler/warc"
 )
 
-const sitePages = 40
+const sitePages = 30
 
 // crawled is an exporter over a crawl that has ended, and the job.
 func crawled(t *testing.T) (*Exporter, crawler.Job, *crawler.Crawler) {
@@ -68,6 +68,24 @@ func crawled(t *testing.T) (*Exporter, crawler.Job, *crawler.Crawler) {
 	return e, j, c
 }
 
+// TestExport makes one crawl for all.
+func TestExport(t *testing.T) {
+	e, j, c := crawled(t)
+	for name, test := range map[string]func(*testing.T, *Exporter, crawler.Job, *crawler.Crawler){
+		"holds every document": holdsEveryDocument, "goes on where it broke off": goesOnWhereItBrokeOff,
+		"refuses in the API's shape": refusesInTheAPIsShape, "table is made once and kept": tableIsMadeOnceAndKept,
+		"WARC tools read it": warcToolsReadIt,
+	} {
+		t.Run(name, func(t *testing.T) {
+			fresh, err := Open(Config{Crawler: e.cfg.Crawler, Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, fresh, j, c)
+		})
+	}
+}
+
 // get asks for an export with header fields in pairs.
 func get(t *testing.T, e *Exporter, j crawler.Job, method, query string, fields ...string) *http.Response {
 	t.Helper()
@@ -89,8 +107,7 @@ func body(t *testing.T, r *http.Response) []byte {
 	return b
 }
 
-func TestExportHoldsEveryDocument(t *testing.T) {
-	e, j, c := crawled(t)
+func holdsEveryDocument(t *testing.T, e *Exporter, j crawler.Job, c *crawler.Crawler) {
 	var want []json.RawMessage
 	for len(want) < sitePages {
 		chunk, err := c.Documents(t.Context(), j, len(want), 100)
@@ -156,16 +173,15 @@ func raw(list []json.RawMessage) [][]byte {
 
 // A download that breaks off anywhere goes on where it was, by the ETag it had, even when the job has more documents by
 // then.
-func TestExportGoesOnWhereItBrokeOff(t *testing.T) {
-	e, j, _ := crawled(t)
+func goesOnWhereItBrokeOff(t *testing.T, e *Exporter, j crawler.Job, _ *crawler.Crawler) {
 	young := j // the job at a time when it had fewer documents
-	young.State, young.Completed, young.Finished = crawler.Scraping, 25, time.Time{}
+	young.State, young.Completed, young.Finished = crawler.Scraping, 20, time.Time{}
 	for name := range formats {
 		t.Run(name, func(t *testing.T) {
 			first := get(t, e, young, "GET", "format="+name)
 			whole := body(t, first)
 			tag := first.Header.Get("ETag")
-			if first.StatusCode != 200 || first.ContentLength != int64(len(whole)) || tag == "" || first.Header.Get("Sward-Documents") != "25" || first.Header.Get("Sward-Status") != "scraping" {
+			if first.StatusCode != 200 || first.ContentLength != int64(len(whole)) || tag == "" || first.Header.Get("Sward-Documents") != "20" || first.Header.Get("Sward-Status") != "scraping" {
 				t.Fatalf("got %d with %d bytes, Content-Length %d, header %v", first.StatusCode, len(whole), first.ContentLength, first.Header)
 			}
 			for cut := 0; cut < len(whole); cut += len(whole)/9 + 1 {
@@ -195,8 +211,7 @@ func TestExportGoesOnWhereItBrokeOff(t *testing.T) {
 	}
 }
 
-func TestExportRefusesInTheAPIsShape(t *testing.T) {
-	e, j, c := crawled(t)
+func refusesInTheAPIsShape(t *testing.T, e *Exporter, j crawler.Job, c *crawler.Crawler) {
 	mapped, stranger := j, j
 	mapped.Kind, stranger.Account.ID = crawler.Map, "id-bob"
 	tests := []struct {
@@ -220,19 +235,19 @@ func TestExportRefusesInTheAPIsShape(t *testing.T) {
 			t.Errorf("%s: got %d %+v, %v, want %d %s", test.name, r.StatusCode, got, err, test.status, test.code)
 		}
 	}
-	for range atOnce {
-		e.places <- struct{}{}
-	}
-	if r := get(t, e, j, "GET", "format=jsonl"); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
-		t.Errorf("with all places taken: got %d, want 503 and Retry-After", r.StatusCode)
-	}
-	empty := j
-	empty.Completed = 0
 	fresh, err := Open(Config{Crawler: c, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := get(t, fresh, empty, "GET", ""); r.StatusCode != 200 || len(body(t, r)) != 0 || !strings.Contains(r.Header.Get("Content-Disposition"), ".jsonl") {
+	for range atOnce {
+		fresh.places <- struct{}{}
+	}
+	if r := get(t, fresh, j, "GET", "format=jsonl"); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
+		t.Errorf("with all places taken: got %d, want 503 and Retry-After", r.StatusCode)
+	}
+	empty := j
+	empty.Completed = 0
+	if r := get(t, e, empty, "GET", ""); r.StatusCode != 200 || len(body(t, r)) != 0 || !strings.Contains(r.Header.Get("Content-Disposition"), ".jsonl") {
 		t.Errorf("a job without documents: got %d, want an empty file", r.StatusCode)
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sward/crawler"
 )
 
-func TestTableIsMadeOnceAndKept(t *testing.T) {
-	e, j, c := crawled(t)
+func tableIsMadeOnceAndKept(t *testing.T, e *Exporter, j crawler.Job, c *crawler.Crawler) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {

@@ -26,14 +26,13 @@ const (
 	scriptTime    = time.Minute
 )
 
-// TestWARCToolsReadTheExport has the Webrecorder project's tools read what is exported: their index has each page where it
+// warcToolsReadIt has the Webrecorder project's tools read what is exported: their index has each page where it
 // is, under the digest that they compute of it.
-func TestWARCToolsReadTheExport(t *testing.T) {
+func warcToolsReadIt(t *testing.T, e *Exporter, first crawler.Job, c *crawler.Crawler) {
 	if testing.Short() {
 		t.Skip("skipped: installs an npm package")
 	}
 	dir := installWarcio(t)
-	e, first, c := crawled(t)
 	again, err := c.Start(t.Context(), first.Account, crawler.Crawl, crawler.Order{ // finds all of it unchanged
 		URL: "http://site.test/", Scrape: crawler.ScrapeOptions{Formats: []crawler.Format{"markdown", "warc"}, MaxAge: new(int64)},
 	})
@@ -43,57 +42,55 @@ func TestWARCToolsReadTheExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, j := range []crawler.Job{first, again} {
-		data := body(t, get(t, e, j, "GET", "format=warc"))
-		path := filepath.Join(dir, j.ID+".warc.gz")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
+	data := body(t, get(t, e, again, "GET", "format=warc"))
+	path := filepath.Join(dir, again.ID+".warc.gz")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	type entry struct {
+		URL, Digest, MIME      string
+		Status, Offset, Length int64
+	}
+	var index, want []entry
+	decode(t, node(t, dir, "node_modules/warcio/dist/cli.js", "cdx-index", "--format", "json", path), &index)
+	seen := map[string]int{}
+	err = warc.Read(bytes.NewReader(data), func(r warc.Record) error {
+		seen[r.Type]++
+		switch digest := strings.TrimPrefix(r.Fields.Get("WARC-Payload-Digest"), "sha1:"); r.Type {
+		case "response":
+			want = append(want, entry{r.URL, digest, "text/html", 200, r.Offset, r.Length})
+		case "revisit":
+			want = append(want, entry{r.URL, digest, "warc/revisit", 200, r.Offset, r.Length})
+		case "conversion":
+			want = append(want, entry{URL: r.URL, MIME: "text/markdown; charset=utf-8", Offset: r.Offset, Length: r.Length})
 		}
-		type entry struct {
-			URL, Digest, MIME      string
-			Status, Offset, Length int64
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, index); diff != "" {
+		t.Errorf("warcio's index (-want +got):\n%s", diff)
+	}
+	if seen["response"] != sitePages || seen["conversion"] != sitePages || seen["revisit"] != sitePages {
+		t.Errorf("the file has %v, want %d of each", seen, sitePages)
+	}
+	type record struct {
+		Type, URL string
+		Bytes     int
+		Digest    bool
+	}
+	var read []record
+	decode(t, node(t, dir, "digests.mjs", path), &read)
+	found := map[string]int{}
+	for _, r := range read {
+		found[r.Type]++
+		if !r.Digest || r.Type == "response" && r.Bytes == 0 {
+			t.Errorf("%s of %s: warcio has %d bytes, digest as it says: %t", r.Type, r.URL, r.Bytes, r.Digest)
 		}
-		var index, want []entry
-		decode(t, node(t, dir, "node_modules/warcio/dist/cli.js", "cdx-index", "--format", "json", path), &index)
-		seen := map[string]int{}
-		err := warc.Read(bytes.NewReader(data), func(r warc.Record) error {
-			seen[r.Type]++
-			switch digest := strings.TrimPrefix(r.Fields.Get("WARC-Payload-Digest"), "sha1:"); r.Type {
-			case "response":
-				want = append(want, entry{r.URL, digest, "text/html", 200, r.Offset, r.Length})
-			case "revisit":
-				want = append(want, entry{r.URL, digest, "warc/revisit", 200, r.Offset, r.Length})
-			case "conversion":
-				want = append(want, entry{URL: r.URL, MIME: "text/markdown; charset=utf-8", Offset: r.Offset, Length: r.Length})
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, index); diff != "" {
-			t.Errorf("warcio's index (-want +got):\n%s", diff)
-		}
-		if seen["response"] != sitePages || seen["conversion"] != sitePages || j.ID == again.ID && seen["revisit"] != sitePages {
-			t.Errorf("the file has %v, want %d of each", seen, sitePages)
-		}
-		type record struct {
-			Type, URL string
-			Bytes     int
-			Digest    bool
-		}
-		var read []record
-		decode(t, node(t, dir, "digests.mjs", path), &read)
-		found := map[string]int{}
-		for _, r := range read {
-			found[r.Type]++
-			if !r.Digest || r.Type == "response" && r.Bytes == 0 {
-				t.Errorf("%s of %s: warcio has %d bytes, digest as it says: %t", r.Type, r.URL, r.Bytes, r.Digest)
-			}
-		}
-		if diff := cmp.Diff(seen, found); diff != "" {
-			t.Errorf("records (-ours +warcio's):\n%s", diff)
-		}
+	}
+	if diff := cmp.Diff(seen, found); diff != "" {
+		t.Errorf("records (-ours +warcio's):\n%s", diff)
 	}
 }
 
