@@ -103,6 +103,10 @@ func (b *batch) compare(ctx context.Context, first arrival, road *tunnel) arriva
 	case finding == trust.Unclear, !safe && !elsewhere, changedSince(second, first.Started):
 		return best
 	}
+	if b.confirmedAgain(ctx, first, road) {
+		second.audited = auditUnclear
+		return second
+	}
 	weight := trust.WeightPlain
 	if safe {
 		weight = trust.WeightTLS
@@ -152,6 +156,7 @@ func (b *batch) accuse(ctx context.Context, edge string, weight float64, reason 
 	}
 	if guilty {
 		b.c.cfg.Suspect(ctx, edge, reason)
+		b.note(b.c.forgetEdge(edge))
 	}
 }
 

@@ -278,6 +278,7 @@ func (b *batch) suspect(ctx context.Context, edge, verdict, reason string) {
 	}
 	if guilty {
 		b.c.cfg.Suspect(ctx, edge, reason)
+		b.note(b.c.forgetEdge(edge))
 	}
 }
 

@@ -37,7 +37,7 @@ type remembered struct {
 
 // history is how the body came, for the provenance of whoever gets it next.
 type history struct {
-	Edge    string        `json:"edge,omitempty"`
+	Edge    string        `json:"-"` // in a column of its own
 	Exit    string        `json:"exit,omitempty"`
 	Audited string        `json:"audited"`
 	Attest  []byte        `json:"attest,omitempty"`
@@ -56,7 +56,7 @@ func memoryKey(owner, address string) []byte {
 }
 
 const memoryColumns = `key, url, file, place, length, records, record, etag, modified, payload, content, reading, fetched,
-	checked, span, how`
+	checked, span, edge, how`
 
 // memoriesOf finds what an account may know of addresses: the newest of its own and of everybody's.
 func (c *Crawler) memoriesOf(ctx context.Context, account string, addresses ...string) (map[string]*remembered, error) {
@@ -97,7 +97,7 @@ func scanMemory(rows *sql.Rows) (*remembered, error) {
 	var fetched, checked, span int64
 	var how string
 	err := rows.Scan(&m.key, &m.url, &m.place.File, &m.place.Offset, &m.place.Length, &m.place.Records, &m.place.ID,
-		&m.etag, &m.modified, &payload, &content, &m.reading, &fetched, &checked, &span, &how)
+		&m.etag, &m.modified, &payload, &content, &m.reading, &fetched, &checked, &span, &m.how.Edge, &how)
 	if err != nil {
 		return nil, err
 	}

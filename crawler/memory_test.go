@@ -1,6 +1,7 @@
 package crawler
 
 import (
+	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sward/crawler/crawltest"
+	"sward/crawler/trust"
 	"sward/crawler/warc"
 	"sward/internal/wire"
 )
@@ -331,6 +333,70 @@ func doubted(c *Crawler) (list []string) {
 		}
 	}
 	return list
+}
+
+// What is remembered may be another edge's forgery. Who hears from the site that it did not change has not forged it.
+func TestHonestWordOverAForgedMemoryAccusesNobody(t *testing.T) {
+	site := &tagged{site: crawltest.Site{"/": crawltest.Page("root VERSION", "/forged"), "/forged": crawltest.Page("forged " + prose(99, 20))}}
+	n := crawltest.New(t, site, &crawltest.Edge{}, &crawltest.Edge{}, &crawltest.Edge{})
+	cfg := config(n, t.TempDir())
+	cfg.AuditRate = 1
+	p := start(t, cfg)
+	order := object{"url": root, "sitemap": "skip"}
+	p.crawl(order)
+	err := p.c.store.update(func(tx *tx) error {
+		for _, column := range []string{"file", "place", "length", "records", "record", "payload"} {
+			if _, err := tx.do("UPDATE memory SET " + column + " = (SELECT " + column + " FROM memory WHERE url = '" + root + "forged') WHERE url = '" + root + "'"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, documents := p.crawl(object{"url": root, "sitemap": "skip", "limit": 1})
+	if got := documents[0]["markdown"].(string); !strings.Contains(got, "edition0") {
+		t.Errorf("delivered: %.80q, want the site's own page", got)
+	}
+	if got := n.Suspected(); len(got) != 0 {
+		t.Errorf("suspects: got %v, want none", got)
+	}
+	found, err := p.c.memoriesOf(t.Context(), bob.ID, root)
+	if err != nil || found[root] == nil {
+		t.Fatalf("memory: got %v, %v, want the page", found, err)
+	}
+	if a, err := p.c.revive(item{url: root}, found[root]); err != nil || !bytes.Contains(a.Body, []byte("edition0")) {
+		t.Errorf("remembered: got %.80q, %v, want the site's own page", a.Body, err)
+	}
+}
+
+func TestPagesOfAnEdgeInDoubtAreFetchedAgain(t *testing.T) {
+	site := &tagged{site: crawltest.Site{"/": crawltest.Page("root")}}
+	n := crawltest.New(t, site, &crawltest.Edge{})
+	p := start(t, config(n, t.TempDir()))
+	crawl := func(want string) {
+		t.Helper()
+		_, documents := p.crawl(object{"url": root, "sitemap": "skip", "scrapeOptions": object{"maxAge": 3_600_000}})
+		if got := documents[0]["metadata"].(object)["cacheState"]; got != want {
+			t.Errorf("got a %v, want a %s", got, want)
+		}
+	}
+	crawl("miss")
+	crawl("hit")
+	if err := p.c.forgetEdge(n.Edges[0].Name); err != nil {
+		t.Fatal(err)
+	}
+	crawl("miss")
+	for i := int64(0); !p.c.edges.watched(n.Edges[0].Name); i++ {
+		if _, err := p.c.edges.strike(n.Edges[0].Name, "other.test", i, trust.WeightTLS); err != nil || i > 10 {
+			t.Fatalf("the edge does not come under watch: %v", err)
+		}
+	}
+	crawl("miss")
+	if got := site.bodies.Load(); got != 3 {
+		t.Errorf("bodies: got %d, want 3: what is in doubt is not asked about either", got)
+	}
 }
 
 func TestRecordThatIsLostIsFetchedAgain(t *testing.T) {

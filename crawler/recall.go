@@ -2,6 +2,7 @@ package crawler
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,6 +79,9 @@ func (b *batch) ask() fetch.Batch {
 // else. What is known but has to be asked for again stays with the item.
 func (c *Crawler) remind(j *job, it *item, m *remembered) (*arrival, *outcome, error) {
 	o := j.order.Scrape
+	if m != nil && m.how.Audited != auditMatch && c.edges.watched(m.how.Edge) {
+		m = nil // nothing of an edge under watch is delivered unchecked, nor its word taken for what to ask
+	}
 	if m != nil && m.serves(o, c.cfg.Clock(), c.cfg.Fresh) {
 		a, err := c.revive(*it, m)
 		if err == nil {
@@ -101,7 +105,7 @@ func (c *Crawler) remind(j *job, it *item, m *remembered) (*arrival, *outcome, e
 // lose forgets a page whose record the archive does not give back: it will be fetched as if it was new.
 func (c *Crawler) lose(m *remembered, cause error) error {
 	c.metrics.memory.WithLabelValues("lost").Inc()
-	c.cfg.Log.Warn("a remembered page cannot be read back, it is forgotten", "file", m.place.File, "error", cause)
+	c.cfg.Log.Warn("a remembered page is of no use, it is forgotten", "file", m.place.File, "error", cause)
 	return c.store.update(func(tx *tx) error {
 		_, err := tx.do("DELETE FROM memory WHERE key = ?", m.key)
 		return err
@@ -130,6 +134,9 @@ func (c *Crawler) reread(m *remembered) (head, body []byte, err error) {
 		return nil, nil, errors.New("read remembered page: the archive has another record in its place")
 	}
 	head, body = r.Payload()
+	if sha256.Sum256(body) != m.payload {
+		return nil, nil, errors.New("read remembered page: the archive has another body in its place")
+	}
 	return warc.ReceivedHeader(head), body, nil
 }
 
@@ -154,6 +161,25 @@ func (c *Crawler) confirm(a arrival) (arrival, error) {
 	a.Status, a.Response, a.Body = http.StatusOK, head, body
 	c.metrics.memory.WithLabelValues("confirmed").Inc()
 	return a, nil
+}
+
+// confirmedAgain reports whether another road hears too that a page did not change. Then the edge has said what the site
+// says, and if what is remembered differs from the page, it is not this edge's doing.
+func (b *batch) confirmedAgain(ctx context.Context, first arrival, road *tunnel) (so bool) {
+	if first.confirmed == nil || !sleep(ctx, b.l.delay) {
+		return false
+	}
+	ask := b.one(first.asked)
+	ask.Fields = append(ask.Fields, first.item.known.conditions(0)...)
+	err := road.fetcher.Fetch(ctx, ask, func(r fetch.Result) error {
+		so = r.Code == wire.OK && r.Status == http.StatusNotModified
+		return nil
+	})
+	if err != nil || !so {
+		return false
+	}
+	b.note(b.c.lose(first.item.known, errors.New("its site has another text for the same validators")))
+	return true
 }
 
 // unconfirmed is for a page that is the same as one which the archive has lost: it is asked for once more, as a whole.

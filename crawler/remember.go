@@ -134,13 +134,13 @@ func (t *tx) remember(n *note) error {
 			m.checked.UnixMilli(), span.Milliseconds(), m.etag, m.modified, m.key, m.place.ID, m.checked.UnixMilli())
 		return err
 	}
-	_, err = t.do(`INSERT INTO memory (`+memoryColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	_, err = t.do(`INSERT INTO memory (`+memoryColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET url = excluded.url, file = excluded.file, place = excluded.place, length = excluded.length,
 		records = excluded.records, record = excluded.record, etag = excluded.etag, modified = excluded.modified,
 		payload = excluded.payload, content = excluded.content, reading = excluded.reading, fetched = excluded.fetched,
-		checked = excluded.checked, span = excluded.span, how = excluded.how`,
+		checked = excluded.checked, span = excluded.span, edge = excluded.edge, how = excluded.how`,
 		m.key, m.url, m.place.File, m.place.Offset, m.place.Length, m.place.Records, m.place.ID, m.etag, m.modified,
-		m.payload[:], m.content[:], m.reading, m.fetched.UnixMilli(), m.checked.UnixMilli(), span.Milliseconds(), string(how))
+		m.payload[:], m.content[:], m.reading, m.fetched.UnixMilli(), m.checked.UnixMilli(), span.Milliseconds(), m.how.Edge, string(how))
 	return err
 }
 
@@ -164,6 +164,29 @@ func (t *tx) spanAfter(m remembered) (time.Duration, error) {
 	return nextSpan(before, m.checked.Sub(time.UnixMilli(checked)), !same && string(content) != string(m.content[:])), nil
 }
 
+// forgetEdge forgets all that an edge brought, which is not to be believed.
+func (c *Crawler) forgetEdge(edge string) error {
+	return c.forgetMemory(context.Background(), "edge = ?", edge)
+}
+
+// forgetMemory removes pages a chunk at a time, so that results never wait long.
+func (c *Crawler) forgetMemory(ctx context.Context, where string, args ...any) error {
+	args = append(args, tidyChunk)
+	for n := int64(tidyChunk); n == tidyChunk; {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		err := c.store.update(func(tx *tx) (err error) {
+			n, err = tx.do("DELETE FROM memory WHERE id IN (SELECT id FROM memory WHERE "+where+" LIMIT ?)", args...)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("forget pages: %w", err)
+		}
+	}
+	return nil
+}
+
 // tidyMemory forgets what nobody has looked at for long, and above maxMemory what was looked at least recently.
 func (c *Crawler) tidyMemory(ctx context.Context, now time.Time) error {
 	old := now.Add(-memoryKeep).UnixMilli()
@@ -179,17 +202,5 @@ func (c *Crawler) tidyMemory(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	for n := int64(tidyChunk); n == tidyChunk; {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		err := c.store.update(func(tx *tx) (err error) {
-			n, err = tx.do("DELETE FROM memory WHERE id IN (SELECT id FROM memory WHERE checked < ? ORDER BY checked LIMIT ?)", old, tidyChunk)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("tidy memory: %w", err)
-		}
-	}
-	return nil
+	return c.forgetMemory(ctx, "checked < ? ORDER BY checked", old)
 }

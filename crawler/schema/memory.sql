@@ -16,8 +16,10 @@ CREATE TABLE memory (
   fetched  INTEGER NOT NULL,                     -- date of that response
   checked  INTEGER NOT NULL,                     -- when it was last known to be what the site says
   span     INTEGER NOT NULL,                     -- milliseconds after which it is likely to have changed
+  edge     TEXT    NOT NULL,                     -- that brought the body; empty: it was fetched from here
   how      TEXT    NOT NULL                      -- JSON of a history
 ) STRICT;
+CREATE INDEX memory_by_edge ON memory (edge);
 CREATE INDEX memory_by_check ON memory (checked);
 
 -- The texts of a job's documents that are no duplicates. The bands are the four quarters of simhash: two texts that
