@@ -163,7 +163,7 @@ func (b *batch) order() fetch.Batch {
 	for _, it := range b.l.items {
 		o.URLs = append(o.URLs, it.url)
 	}
-	return o
+	return b.c.signed(o)
 }
 
 // patience is how long an edge may take for the next page: robots.txt, the page, and the pause before.

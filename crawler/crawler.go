@@ -74,6 +74,8 @@ type Config struct {
 	Network string
 	// Seal signs what a document says of itself (proof.TypeSeal), and names who does. Nil: documents are not sealed.
 	Seal func(body []byte) (hub string, sig []byte)
+	// Sign makes the header fields by which a site knows our requests to an authority (crawler/botauth). Nil: they are not signed.
+	Sign func(authority string, life time.Duration) (agent, input, signature string, err error)
 	// Where tells what is known of an edge's line. Nil: nothing.
 	Where func(edge string) (country string, asn uint32)
 	// Suspect reports an edge that was caught with a page it did not fetch. Nil: nobody listens.

@@ -187,6 +187,7 @@ func (b *batch) getFiles(ctx context.Context, urls, avoid []string, each func(ar
 		Job: b.l.job.wireID(), URLs: urls, Delay: b.l.delay, Agent: b.c.cfg.Agent, MaxBody: maxLookBytes, MaxWire: maxLookBytes,
 		Deadline: min(time.Duration(len(urls)+1)*(b.l.delay+b.c.cfg.PageTimeout), maxDeadline),
 	}
+	o = b.c.signed(o)
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Deadline+deadlineGrace, errStalled)
 	defer cancel()
 	defer sleep(ctx, b.l.delay)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sward/accounting"
+	"sward/crawler/botauth"
 	"sward/edge"
 	"sward/extension"
 	"sward/internal/daemon"
@@ -28,6 +29,8 @@ type hubFile struct {
 	Internal  string        `yaml:"internal"`
 	API       string        `yaml:"api"`
 	Search    string        `yaml:"search"`
+	Public    string        `yaml:"public"`
+	Contact   string        `yaml:"contact"`
 	Debug     string        `yaml:"debug"`
 	Delay     time.Duration `yaml:"delay"`
 	AuditRate float64       `yaml:"audit_rate"`
@@ -48,6 +51,9 @@ func defaultHubFile() hubFile {
 func (f hubFile) check() error {
 	if err := identity.CheckNetwork(f.Network); err != nil {
 		return fmt.Errorf("network: %w", err)
+	}
+	if err := botauth.CheckPublic(f.Public); f.Public != "" && err != nil {
+		return fmt.Errorf("public: %w", err)
 	}
 	switch {
 	case f.Delay <= 0:
@@ -79,6 +85,8 @@ func hubCommand() *cobra.Command {
 	f.StringVar(&file.Internal, "internal", file.Internal, "address for relays, edges and operators (mutual TLS)")
 	f.StringVar(&file.API, "api", file.API, "address of the crawl API")
 	f.StringVar(&file.Search, "search", file.Search, "address of search")
+	f.StringVar(&file.Public, "public", file.Public, "https origin at which the world reaches the API: the crawler names it and signs with it")
+	f.StringVar(&file.Contact, "contact", file.Contact, "how site owners reach you, for the crawler's page")
 	f.StringVar(&file.Debug, "debug", file.Debug, "loopback address of metrics and pprof")
 	f.DurationVar(&file.Delay, "delay", file.Delay, "least time between two requests to one crawled host")
 	f.Float64Var(&file.AuditRate, "audit-rate", file.AuditRate, "share of crawled pages fetched again by a second road")
@@ -107,6 +115,7 @@ func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
 	cfg := hub.Config{
 		Dir: dir, Key: key, Network: file.Network, Consents: []accounting.Hash{edge.ConsentHash(), extension.ConsentHash()}, Log: log,
 		Delay: file.Delay, AuditRate: file.AuditRate, Database: file.Database, Limits: file.Limits.limits(),
+		Public: file.Public, Contact: file.Contact,
 	}
 	var listeners listeners
 	defer func() { err = errors.Join(err, listeners.close()) }()

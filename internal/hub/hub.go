@@ -59,6 +59,9 @@ type Config struct {
 	AuditRate float64        // share of pages fetched by a second road, 0: the crawler's default
 	Database  string         // DSN of the PostgreSQL database that holds crawl jobs, empty: a SQLite file in Dir
 
+	Public  string // https origin at which the world reaches API: the crawler's page and keys; empty: it has neither
+	Contact string // of whoever runs the hub, for the crawler's page
+
 	Outside outside.Dialer // the way to webhooks' servers; zero: the system's resolver and sockets
 
 	Crawl func(*crawler.Config) // changes the crawler before it is opened: tests and benches do
@@ -74,6 +77,7 @@ type Hub struct {
 	exports *export.Exporter
 	peers   *peers
 	hooks   hooks
+	self    self
 	pages   http.Handler // of the API, for browsers
 	api     *api.API
 }
@@ -123,6 +127,10 @@ func Open(cfg Config) (h *Hub, err error) {
 		Suspect: h.suspect, Store: h.store,
 		DialHook: h.hooks.dial, HookSecret: h.hooks.secret, Refund: h.refund,
 	}
+	if h.self, err = newSelf(cfg); err != nil {
+		return h, err
+	}
+	h.self.introduce(&crawling)
 	if cfg.Crawl != nil {
 		cfg.Crawl(&crawling)
 	}

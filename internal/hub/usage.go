@@ -33,6 +33,7 @@ func (h *Hub) apiHandler() http.Handler {
 	for _, path := range console.Paths() {
 		mux.Handle(path, h.pages)
 	}
+	h.self.serve(mux)
 	mux.Handle("/", h.api)
 	return mux
 }
