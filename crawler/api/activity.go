@@ -36,7 +36,7 @@ func (s *API) getActivity(w http.ResponseWriter, r *http.Request, a crawler.Acco
 		Credits   int       `json:"credits_used"`
 	}
 	want := r.URL.Query().Get("endpoint")
-	s.list(w, r, a, "data", func(j crawler.Job) (any, bool) {
+	s.list(w, r, a, func(j crawler.Job) (any, bool) {
 		name := endpoints[j.Kind]
 		return entry{j.ID, name, j.Order.URL, j.State.String(), j.Created.UTC(), newStatus(j, time.Now()).CreditsUsed}, want == "" || want == name
 	})
@@ -50,14 +50,14 @@ func (s *API) getJobs(w http.ResponseWriter, r *http.Request, a crawler.Account)
 		Discovered int    `json:"discovered"` // addresses that were seen
 		jobStatus
 	}
-	s.list(w, r, a, "jobs", func(j crawler.Job) (any, bool) {
+	s.list(w, r, a, func(j crawler.Job) (any, bool) {
 		return entry{endpoints[j.Kind], j.Order.URL, j.Discovered, newStatus(j, time.Now())}, true
 	})
 }
 
 // list answers with one page of an account's jobs; where a filter takes many away there may be fewer than were asked for,
 // and a cursor to go on.
-func (s *API) list(w http.ResponseWriter, r *http.Request, a crawler.Account, name string, show func(crawler.Job) (any, bool)) {
+func (s *API) list(w http.ResponseWriter, r *http.Request, a crawler.Account, show func(crawler.Job) (any, bool)) {
 	n, after, err := page(r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, apiBadRequest, err.Error())
@@ -82,7 +82,7 @@ func (s *API) list(w http.ResponseWriter, r *http.Request, a crawler.Account, na
 			data = append(data, row)
 		}
 	}
-	body := map[string]any{"success": true, name: data, "has_more": more, "cursor": nil}
+	body := map[string]any{"success": true, "data": data, "has_more": more, "cursor": nil}
 	if more {
 		body["cursor"] = jobs[len(jobs)-1].ID
 	}

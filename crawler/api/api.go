@@ -31,7 +31,7 @@ type Config struct {
 	Authorise func(ctx context.Context, key string) (crawler.Account, error)
 	// Credits is what an account can still buy.
 	Credits func(context.Context, crawler.Account) (Credits, error)
-	// Spent is what an account bought, a month each, newest first.
+	// Spent is what an account bought, a month each, oldest first.
 	Spent func(context.Context, crawler.Account) ([]Period, error)
 	// Search finds pages in the web index.
 	Search func(context.Context, Question) ([]Found, error)

@@ -13,8 +13,10 @@ type batchRequest struct {
 	IgnoreInvalid *bool    `json:"ignoreInvalidURLs"`
 	pageRequest
 
-	Webhook *crawler.Webhook `json:"webhook"`
-	Dedupe  string           `json:"dedupe"`
+	Webhook  *crawler.Webhook `json:"webhook"`
+	Dedupe   string           `json:"dedupe"`
+	MaxTime  int              `json:"maxTime"`
+	MaxBytes int64            `json:"maxBytes"`
 }
 
 // postBatch starts a job of pages that the partner lists, or adds pages to one.
@@ -57,7 +59,7 @@ func (s *API) postBatch(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 	} else {
 		var ok bool
 		o := q.order(r)
-		o.URLs, o.Webhook, o.Dedupe = urls, q.Webhook, q.Dedupe
+		o.URLs, o.Webhook, o.Dedupe, o.MaxTime, o.MaxBytes = urls, q.Webhook, q.Dedupe, q.MaxTime, q.MaxBytes
 		if j, ok = s.start(w, r, a, crawler.Batch, o); !ok {
 			return
 		}

@@ -124,11 +124,7 @@ func TestJobsAreListedNewestFirst(t *testing.T) {
 		if status != 200 {
 			t.Fatalf("%s: got %d %v", path, status, got)
 		}
-		list, _ := got["jobs"].([]any)
-		if list == nil {
-			list = got["data"].([]any)
-		}
-		for _, j := range list {
+		for _, j := range got["data"].([]any) {
 			ids = append(ids, j.(object)["id"])
 		}
 		return ids, got["cursor"]

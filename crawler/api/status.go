@@ -19,7 +19,10 @@ type jobStatus struct {
 	Status      string            `json:"status"`
 	Completed   int               `json:"completed"`
 	Total       int               `json:"total"`
-	Failed      int               `json:"failed"` // ours: pages that came to nothing, which cost nothing
+	Failed      int               `json:"failed"`            // ours, as the next three: pages that came to nothing, which cost nothing
+	Bytes       int64             `json:"bytes"`             // of the bodies delivered
+	Waiting     string            `json:"waiting,omitempty"` // why nothing has come for a while
+	Stopped     string            `json:"stopped,omitempty"` // the bound that ended a job which has not all
 	CreditsUsed int               `json:"creditsUsed"`
 	CreatedAt   time.Time         `json:"createdAt"`
 	CompletedAt *time.Time        `json:"completedAt,omitempty"`
@@ -33,6 +36,7 @@ type jobStatus struct {
 func newStatus(j crawler.Job, now time.Time) jobStatus {
 	s := jobStatus{
 		Success: true, ID: j.ID, Status: j.State.String(), Completed: j.Completed, Total: j.Total, Failed: j.Failed,
+		Bytes: j.Bytes, Waiting: j.Waiting, Stopped: j.Stopped,
 		CreditsUsed: j.Completed - j.Remembered, CreatedAt: j.Created.UTC(), ExpiresAt: j.Expires.UTC(),
 	}
 	if !j.Finished.IsZero() {

@@ -40,7 +40,7 @@ func (h *Hub) credits(ctx context.Context, a crawler.Account) (c api.Credits, er
 	return c, nil
 }
 
-// spent is what an account was billed for, by month, newest first.
+// spent is what an account was billed for, by month, oldest first.
 func (h *Hub) spent(ctx context.Context, a crawler.Account) (list []api.Period, err error) {
 	start, _ := month(h.cfg.Clock())
 	start = start.AddDate(0, 1-shownMonths, 0)
@@ -54,10 +54,10 @@ func (h *Hub) spent(ctx context.Context, a crawler.Account) (list []api.Period, 
 			return nil, err
 		}
 		from, to := month(at)
-		if len(list) == 0 || !list[0].Start.Equal(from) {
-			list = append([]api.Period{{Start: from, End: to}}, list...)
+		if len(list) == 0 || !list[len(list)-1].Start.Equal(from) {
+			list = append(list, api.Period{Start: from, End: to})
 		}
-		list[0].Bytes += day.Up + day.Down
+		list[len(list)-1].Bytes += day.Up + day.Down
 	}
 	for i := range list {
 		list[i].Credits = int64((list[i].Bytes + creditBytes - 1) / creditBytes) //nolint:gosec // likewise
