@@ -45,6 +45,7 @@ type batch struct {
 	trouble    wire.Code     // how it could not be reached, OK if that did not happen
 	tempo      tempo
 	patient    time.Duration // the longest Crawl-delay that was reported
+	outdated   bool          // memory has pages whose site is to be looked at first
 
 	working sync.WaitGroup
 	mu      sync.Mutex
@@ -55,13 +56,16 @@ type batch struct {
 // their host is to be left alone. Its error means that results could not be stored.
 func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, error) {
 	b := &batch{c: c, l: l, began: c.cfg.Clock()}
-	if err := b.recall(ctx); err != nil || len(l.items)+len(b.held) == 0 { // the host is asked for nothing, and needs no pause
+	if err := b.recall(ctx, false); err != nil || len(l.items)+len(b.held) == 0 { // the host is asked for nothing, and needs no pause
 		b.working.Wait()
 		return 0, errors.Join(err, b.err)
 	}
 	b.arrived, b.pause = make([]bool, len(l.items)), l.delay
 	ctx = context.WithValue(ctx, billKey{}, &b.bill)
 	if b.lookFirst(ctx) {
+		if b.outdated {
+			b.note(b.recall(ctx, true))
+		}
 		b.spare(ctx)
 	} else {
 		b.l.items = nil

@@ -418,6 +418,45 @@ func TestRecordThatIsLostIsFetchedAgain(t *testing.T) {
 	}
 }
 
+// A page may be remembered for weeks; what its site says of itself, for a day.
+func TestSiteIsLookedAtBeforeAnOldPageIsServed(t *testing.T) {
+	site := crawltest.Site{"/": crawltest.Page("root", "/a"), "/a": crawltest.Page("a")}
+	var closed atomic.Bool
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/robots.txt" && closed.Load() {
+			io.WriteString(w, "User-agent: *\nDisallow: /a\n")
+			return
+		}
+		site.ServeHTTP(w, r)
+	}))
+	cfg := config(n, t.TempDir())
+	var later atomic.Int64
+	cfg.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	p := start(t, cfg)
+	order := object{"url": root, "sitemap": "skip", "scrapeOptions": object{"maxAge": 7 * 24 * 3_600_000}}
+	p.crawl(order)
+	closed.Store(true)
+	if _, documents := p.crawl(order); len(documents) != 2 {
+		t.Errorf("within the day: got %v, want both pages", paths(documents))
+	}
+	later.Store(int64(25 * time.Hour))
+	pages := n.Hits()["/"] + n.Hits()["/a"]
+	job, documents := p.crawl(order)
+	if list := p.failed(job); len(documents) != 1 || job.Remembered != 1 || len(list) != 1 || list[0].Code != "robots_denied" {
+		t.Errorf("a day later: got %v, %d from memory, and %v; want the front page from memory and robots_denied", paths(documents), job.Remembered, list)
+	}
+	if now := n.Hits()["/"] + n.Hits()["/a"]; now != pages {
+		t.Errorf("pages were asked for %d times more, want never", now-pages)
+	}
+	if found, err := p.c.memoriesOf(t.Context(), alice.ID, root+"a"); err != nil || len(found) != 0 {
+		t.Errorf("the page that is closed now: got %v, %v, want nothing", found, err)
+	}
+	later.Store(int64(51 * time.Hour)) // a scrape takes the same way
+	if _, documents := p.result(p.begin(Scrape, object{"url": root, "limit": 1, "scrapeOptions": object{"maxAge": 7 * 24 * 3_600_000}})); documents[0]["metadata"].(object)["cacheState"] != "hit" {
+		t.Error("scrape: got a fetch, want the page from memory after a look at the site")
+	}
+}
+
 func TestPageThatIsGoneIsForgotten(t *testing.T) {
 	site := crawltest.Site{"/": crawltest.Page("root", "/a"), "/a": crawltest.Page("a")}
 	var gone atomic.Bool

@@ -106,6 +106,7 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 	if rule, denied := c.cardOf(ctx, at).denies(c.cfg.Agent, at); denied { // its edge was shown another robots.txt
 		o.fate = fail
 		o.failure(wire.RobotsDenied, text.Line("robots.txt: "+rule, wire.MaxRule))
+		o.note = a.forgotten()
 		return o
 	}
 	if a.Status == http.StatusNotFound || a.Status == http.StatusGone {
@@ -125,6 +126,7 @@ func (c *Crawler) refused(ctx context.Context, o *outcome, a arrival) {
 	o.failure(code, "")
 	if a.Code == wire.RobotsDenied && a.Rule != "" {
 		o.detail = text.Line("robots.txt: "+a.Rule, wire.MaxRule)
+		o.note = a.forgotten()
 	}
 	switch o.fate = judge(code); o.fate {
 	case retry:

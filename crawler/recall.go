@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"sward/crawler/fetch"
@@ -29,8 +30,9 @@ type confirmation struct {
 }
 
 // recall takes out of the lease what memory can answer, before anybody is asked. It comes back as an arrival, so that it is
-// read, judged and settled like a page from the site, and what a job may not have it does not get from memory either.
-func (b *batch) recall(ctx context.Context) error {
+// read, judged and settled like a page from the site, and what a job may not have it does not get from memory either. What
+// the site says of itself may be older than a day: then its page stays in the lease until somebody has looked.
+func (b *batch) recall(ctx context.Context, looked bool) error {
 	if b.l.job.kind == Map {
 		return nil // it wants addresses, and no page
 	}
@@ -50,7 +52,13 @@ func (b *batch) recall(ctx context.Context) error {
 			asked = append(asked, it)
 			continue
 		}
-		a, outcome, err := b.c.remind(b.l.job, &it, known[it.url])
+		m := known[it.url]
+		if !looked && b.c.outdated(ctx, m) {
+			b.outdated = true
+			asked = append(asked, it)
+			continue
+		}
+		a, outcome, err := b.c.remind(b.l.job, &it, m)
 		switch {
 		case err != nil:
 			return err
@@ -64,6 +72,19 @@ func (b *batch) recall(ctx context.Context) error {
 	}
 	b.l.items = asked
 	return nil
+}
+
+// outdated reports that the word of a page's site on its use has to be asked for before the page is handed out again.
+func (c *Crawler) outdated(ctx context.Context, m *remembered) bool {
+	if m == nil {
+		return false
+	}
+	at, err := url.Parse(m.url)
+	if err != nil {
+		return true
+	}
+	_, stale, err := c.sites.card(ctx, originOf(at))
+	return stale || err != nil
 }
 
 // ask is the order with the conditions under which its pages need not come.
@@ -296,6 +317,9 @@ func (c *Crawler) remindScrape(ctx context.Context, j *job) error {
 	known, err := c.memoriesOf(ctx, j.account.ID, it.url)
 	if err != nil {
 		return err
+	}
+	if c.outdated(ctx, known[it.url]) {
+		return nil // whoever leases the host looks
 	}
 	a, o, err := c.remind(j, &it, known[it.url])
 	if err != nil || a == nil && o == nil {
