@@ -1,5 +1,11 @@
 package crawler
 
+import (
+	"time"
+
+	"sward/crawler/link"
+)
+
 // The order in which addresses of one host and job are fetched: what a site says of itself first, then by distance from
 // the start, and within that by what the site says of the page and by how many pages lead to it. A rank stands in ready_at
 // until the address has to wait for something; it is a time long past.
@@ -19,6 +25,26 @@ func (l lead) rank() int {
 	}
 	depth := min(max(l.depth, 1), rankEnd/rankStep-1)
 	return depth*rankStep + rankMid - int(l.worth*rankSite)
+}
+
+// News and age of a page, as far as a sitemap's dates tell them.
+const (
+	news     = 7 * 24 * time.Hour
+	oldAge   = 2 * 365 * 24 * time.Hour
+	ageShare = 0.3 // of a page's worth; the rest is its priority's
+)
+
+// worth is what a sitemap says of a page, from -1 to 1.
+func worth(said link.Said, now time.Time) float64 {
+	w := (said.Priority - 0.5) * 2 * (1 - ageShare)
+	switch age := now.Sub(said.Modified); {
+	case said.Modified.IsZero():
+	case age < news:
+		w += ageShare
+	case age > oldAge:
+		w -= ageShare
+	}
+	return w
 }
 
 // raise lifts addresses that were known already, by one link. size is that of the chunk they are of: the statement has as

@@ -1,10 +1,13 @@
 package crawler
 
 import (
+	"math"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sward/crawler/link"
 )
 
 func TestAddressesComeInTheOrderOfTheirWorth(t *testing.T) {
@@ -44,5 +47,22 @@ func TestAddressesComeInTheOrderOfTheirWorth(t *testing.T) {
 	want := []string{"waited", "sitemap.xml", "listed", "linked", "plain", "disowned", "deep"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+func TestWorthOfASitemapsEntry(t *testing.T) {
+	now := time.Date(2026, 5, 20, 0, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		said link.Said
+		want float64
+	}{
+		"nothing said":      {link.Said{Priority: 0.5}, 0},
+		"the best and new":  {link.Said{Priority: 1, Modified: now.Add(-time.Hour)}, 1},
+		"the least and old": {link.Said{Modified: now.AddDate(-5, 0, 0)}, -1},
+		"of last year":      {link.Said{Priority: 0.5, Modified: now.AddDate(-1, 0, 0)}, 0},
+	} {
+		if got := worth(tt.said, now); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
 	}
 }

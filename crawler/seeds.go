@@ -58,5 +58,11 @@ func (s *scope) readSeed(a arrival) []lead {
 	if a.item.depth < maxMapDepth {
 		list = s.sitemaps(m.Sitemaps, a.item.depth+1)
 	}
-	return append(list, s.links(m.URLs, 0)...)
+	pages := s.links(m.URLs, 0)
+	for i, l := range pages {
+		if said, ok := m.Said[l.url]; ok {
+			pages[i].worth = worth(said, a.Started)
+		}
+	}
+	return append(list, pages...)
 }

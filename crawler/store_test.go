@@ -249,22 +249,6 @@ func TestMetricsCanBeGathered(t *testing.T) {
 	}
 }
 
-// BenchmarkLease is the cost of finding and giving back one lease of 16 among a thousand hosts.
-func BenchmarkLease(b *testing.B) {
-	c, _ := bench(b, 1000, 50_000)
-	b.ReportAllocs()
-	for b.Loop() {
-		l, _, err := c.frontier.next(b.Context(), c.cfg, c.jobs)
-		if err != nil || l == nil {
-			b.Fatalf("lease: %v, %v", l, err)
-		}
-		if err := c.store.update(func(tx *tx) error { return tx.rest(l, time.Now(), time.Now()) }); err != nil {
-			b.Fatal(err)
-		}
-		c.frontier.giveBack(l)
-	}
-}
-
 // BenchmarkSettle is the cost of one delivered page with 30 links, a third of them new, alone in its
 // transaction.
 func BenchmarkSettle(b *testing.B) {

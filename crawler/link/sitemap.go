@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/html/charset"
 )
@@ -33,6 +35,14 @@ var (
 type Sitemap struct {
 	URLs     []string // pages, canonical, each once, in file order
 	Sitemaps []string // entries of a sitemap index, likewise
+
+	Said map[string]Said // of pages, by address; those of which nothing is said are missing
+}
+
+// Said is what a site says of a page in its sitemap, beside that there is one.
+type Said struct {
+	Priority float64   // from 0 to 1; 0.5 where it says nothing, as the protocol has it
+	Modified time.Time // zero: it does not say
 }
 
 // ParseSitemap reads a urlset, a sitemap index, an RSS or Atom feed, or a plain list of addresses,
@@ -60,13 +70,17 @@ func ParseSitemap(r io.Reader, limit int) (Sitemap, error) {
 		}
 	}
 	pages, maps := NewSet(nil, limit), NewSet(nil, limit)
+	said := make(map[string]Said)
 	var err error
 	if isXML(in) {
-		err = readSitemapXML(in, pages, maps)
+		err = readSitemapXML(in, pages, maps, said)
 	} else {
 		err = readSitemapText(in, pages)
 	}
-	return Sitemap{URLs: pages.list, Sitemaps: maps.list}, err
+	if len(said) == 0 {
+		said = nil
+	}
+	return Sitemap{URLs: pages.list, Sitemaps: maps.list, Said: said}, err
 }
 
 // cappedReader fails, unlike io.LimitedReader, so that a cut sitemap is not taken for a whole one.
@@ -91,12 +105,13 @@ func isXML(in *bufio.Reader) bool {
 
 // readSitemapXML walks the four XML formats in one pass. In all of them an address is the text or
 // the href of an element whose parent names its kind, so a path of two names decides.
-func readSitemapXML(in io.Reader, pages, maps *Set) error {
+func readSitemapXML(in io.Reader, pages, maps *Set, said map[string]Said) error {
 	d := xml.NewDecoder(in)
 	d.CharsetReader = charset.NewReaderLabel
 	var path []string
 	var text strings.Builder
 	known := false
+	before, of := 0, Said{Priority: middling} // of the entry that is being read
 	for len(pages.list) < pages.limit && len(maps.list) < maps.limit {
 		token, err := d.RawToken()
 		if errors.Is(err, io.EOF) {
@@ -120,6 +135,9 @@ func readSitemapXML(in io.Reader, pages, maps *Set) error {
 				return ErrSitemapFormat
 			}
 			text.Reset()
+			if place(path) == "urlset/url" {
+				before, of = len(pages.list), Said{Priority: middling}
+			}
 			if place(path) == "entry/link" {
 				pages.Add(atomLink(t.Attr))
 			}
@@ -133,6 +151,16 @@ func readSitemapXML(in io.Reader, pages, maps *Set) error {
 				pages.Add(value)
 			case "sitemap/loc":
 				maps.Add(value)
+			case "url/priority":
+				if p, err := strconv.ParseFloat(value, 64); err == nil && p >= 0 && p <= 1 {
+					of.Priority = p
+				}
+			case "url/lastmod":
+				of.Modified = lastmod(value)
+			case "urlset/url":
+				if len(pages.list) > before && of != (Said{Priority: middling}) {
+					said[pages.list[before]] = of
+				}
 			}
 			text.Reset()
 			if len(path) > 0 {
@@ -144,6 +172,19 @@ func readSitemapXML(in io.Reader, pages, maps *Set) error {
 		return ErrSitemapFormat
 	}
 	return nil
+}
+
+// middling is the priority of a page of which the site says none (sitemaps.org).
+const middling = 0.5
+
+// lastmod reads a W3C date: sitemaps use the forms with a day, with or without a time.
+func lastmod(value string) time.Time {
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", time.DateOnly} {
+		if at, err := time.Parse(form, value); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
 }
 
 func isSitemapRoot(name string) bool {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -151,4 +152,25 @@ func FuzzParseSitemap(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSitemapSaysWhatAPageIsWorth(t *testing.T) {
+	m, err := ParseSitemap(strings.NewReader(`<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+		<url><loc>http://h.test/plain</loc></url>
+		<url><priority>0.9</priority><lastmod>2026-05-17</lastmod><loc>http://h.test/new#part</loc></url>
+		<url><loc>http://h.test/dated</loc><lastmod>2026-05-17T10:00:00+02:00</lastmod></url>
+		<url><loc>http://h.test/odd</loc><priority>7</priority><lastmod>yesterday</lastmod></url>
+		<url><loc>javascript:no</loc><priority>0.1</priority></url>
+		<url><loc>http://h.test/plain</loc><priority>0.1</priority></url>
+	</urlset>`), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Said{
+		"http://h.test/new":   {0.9, time.Date(2026, 5, 17, 0, 0, 0, 0, time.UTC)},
+		"http://h.test/dated": {0.5, time.Date(2026, 5, 17, 8, 0, 0, 0, time.UTC)},
+	}
+	if diff := cmp.Diff(want, m.Said); diff != "" {
+		t.Errorf("said (-want +got):\n%s", diff)
+	}
 }
