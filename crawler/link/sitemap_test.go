@@ -48,6 +48,7 @@ func TestSitemapReadsEveryFormatSitesUse(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s %s: %v", file, name, err)
 			}
+			got.Said = nil // only one of the formats can say it
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s %s (-want +got):\n%s", file, name, diff)
 			}
