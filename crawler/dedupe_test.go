@@ -106,34 +106,33 @@ func TestBandsFindEveryNearDuplicate(t *testing.T) {
 	defer s.close()
 	random := rand.New(rand.NewPCG(7, 7))
 	o := &outcome{fate: deliver, job: &job{id: 1, kind: Crawl}}
-	for i := range 200 {
-		l := &likeness{url: fmt.Sprint(i), simhash: random.Uint64(), words: 100}
-		l.sum[0], l.sum[1] = byte(i), 1
-		o.likeness = l
-		near := l.simhash
-		for range random.IntN(text.NearDuplicate + 1) {
-			near ^= 1 << random.IntN(64)
-		}
-		err := s.update(func(tx *tx) error {
+	err = s.update(func(tx *tx) error {
+		for i := range 200 {
+			l := &likeness{url: fmt.Sprint(i), simhash: random.Uint64(), words: 100}
+			l.sum[0], l.sum[1] = byte(i), 1
+			o.likeness = l
+			near := l.simhash
+			for range random.IntN(text.NearDuplicate + 1) {
+				near ^= 1 << random.IntN(64)
+			}
 			if err := tx.keepText(o); err != nil {
 				return err
 			}
 			got, code, err := tx.twin(1, &likeness{simhash: near, words: 100})
-			if got != l.url || code != codeNearText {
-				t.Errorf("text %d with %d other bits: got %q %q, want %q", i, text.Hamming(near, l.simhash), got, code, l.url)
+			if err != nil || got != l.url || code != codeNearText {
+				t.Errorf("text %d with %d other bits: got %q %q, %v, want %q", i, text.Hamming(near, l.simhash), got, code, err, l.url)
 			}
-			far := near ^ 0x0001_0001_0001_0003
-			if got, code, _ := tx.twin(1, &likeness{simhash: far ^ near ^ l.simhash, words: 100}); code != "" {
-				t.Errorf("text %d with 5 other bits: got twin %q", i, got)
+			if got, code, err := tx.twin(1, &likeness{simhash: l.simhash ^ 0x0001_0001_0001_0003, words: 100}); err != nil || code != "" {
+				t.Errorf("text %d with 5 other bits: got twin %q, %v", i, got, err)
 			}
-			if _, code, _ := tx.twin(2, &likeness{simhash: near, words: 100}); code != "" {
-				t.Errorf("text %d: got a twin in another job", i)
+			if _, code, err := tx.twin(2, &likeness{simhash: near, words: 100}); err != nil || code != "" {
+				t.Errorf("text %d: got a twin in another job, %v", i, err)
 			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

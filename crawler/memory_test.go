@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -174,6 +176,43 @@ func TestUnchangedBodyIsArchivedOnce(t *testing.T) {
 	_, third := p.crawl(object{"url": root, "sitemap": "skip", "scrapeOptions": object{"maxAge": 60_000}})
 	if diff := cmp.Diff(known(second[0]), known(third[0])); diff != "" {
 		t.Errorf("from memory (-second +third):\n%s", diff)
+	}
+}
+
+// Memory and archive are of one mind after a restart, and the archive's files are sound.
+func TestMemoryOutlivesTheProcess(t *testing.T) {
+	site := &tagged{site: crawltest.Site{"/": crawltest.Page("root", "/a"), "/a": crawltest.Page("a")}}
+	n := crawltest.New(t, site)
+	dir := t.TempDir()
+	for run, order := range []object{
+		{"url": root, "sitemap": "skip"}, {"url": root, "sitemap": "skip"}, {"url": root, "sitemap": "skip", "scrapeOptions": object{"maxAge": 3_600_000}},
+	} {
+		t.Run(fmt.Sprint(run), func(t *testing.T) {
+			_, documents := start(t, config(n, dir)).crawl(order)
+			if len(documents) != 2 || site.bodies.Load() != 2 {
+				t.Errorf("got %d documents and %d bodies, want 2 and 2", len(documents), site.bodies.Load())
+			}
+		})
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "warc", "*.warc.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("archive: got %v, %v", files, err)
+	}
+	revisits := 0
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		sum, err := warc.Check(f, func(at int64, err error) { t.Errorf("%s at byte %d: %v", name, at, err) })
+		if err != nil {
+			t.Error(err)
+		}
+		revisits += sum.Types["revisit"]
+	}
+	if revisits != 2 {
+		t.Errorf("revisits: got %d, want 2", revisits)
 	}
 }
 
