@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sward/accounting"
+	"sward/internal/geo"
 	"sward/internal/identity"
 	"sward/internal/tunnel"
 	"sward/internal/wire"
@@ -22,6 +23,7 @@ func (r *Relay) serveHub(ctx context.Context, s *tunnel.Session) error {
 	r.cfg.Log.Debug("hub connected", "hub", s.Peer())
 	var streams sync.WaitGroup
 	defer streams.Wait()
+	told := &placesTold{session: s, edges: map[identity.ID]geo.Place{}}
 	streams.Go(func() { // a hub has nothing to say on the control stream; reading it notices the end
 		for {
 			if _, _, err := s.Control(ctx); err != nil {
@@ -35,14 +37,14 @@ func (r *Relay) serveHub(ctx context.Context, s *tunnel.Session) error {
 			return err
 		}
 		streams.Go(func() {
-			if err := r.serveHubStream(ctx, stream); err != nil {
+			if err := r.serveHubStream(ctx, stream, told); err != nil {
 				r.cfg.Log.Debug("hub stream ended", "err", err)
 			}
 		})
 	}
 }
 
-func (r *Relay) serveHubStream(ctx context.Context, stream *tunnel.Stream) error {
+func (r *Relay) serveHubStream(ctx context.Context, stream *tunnel.Stream, told *placesTold) error {
 	defer stream.Close()
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -57,10 +59,49 @@ func (r *Relay) serveHubStream(ctx context.Context, stream *tunnel.Stream) error
 		return err
 	}
 	defer c.Close()
+	if err := told.tell(c.edge); err != nil {
+		return err
+	}
 	if err := wire.Write(stream, wire.Opened{Edge: c.edge.id}); err != nil {
 		return err
 	}
 	return c.Join(ctx, stream)
+}
+
+// maxTold bounds the edges whose place one hub has been told. Beyond it all are told again.
+const maxTold = 10_000
+
+// placesTold is what a hub knows of where edges are, so that it is told once.
+type placesTold struct {
+	session *tunnel.Session
+
+	mu    sync.Mutex
+	edges map[identity.ID]geo.Place
+}
+
+// tell says where an edge is, unless the hub has been told so.
+func (p *placesTold) tell(e *edge) error {
+	at := e.candidate().Place
+	if at.Country == "" && at.ASN == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock() // of two streams to an edge neither may be joined before the word is out
+	if p.edges[e.id] == at {
+		return nil
+	}
+	country := at.Country
+	if len(country) > wire.MaxCountry {
+		country = ""
+	}
+	if err := p.session.Send(wire.Place{Edge: wire.ID(e.id), Country: country, ASN: at.ASN}); err != nil {
+		return err
+	}
+	if len(p.edges) >= maxTold {
+		clear(p.edges)
+	}
+	p.edges[e.id] = at
+	return nil
 }
 
 // openForHub reads what the hub wants and opens a stream on such an edge.

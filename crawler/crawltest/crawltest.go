@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net"
@@ -50,6 +51,8 @@ type Edge struct {
 	Allow func(u *url.URL) error   // the owner's word
 	Dead  atomic.Bool              // takes no more streams
 	Dial  func() (net.Conn, error) // to the site
+	Pass  func() (net.Conn, error) // to the site for a tunnel, where that is not Dial
+	Roots *x509.CertPool           // for TLS of its own
 }
 
 // New starts a site with edges before it: two, if none are given.
@@ -135,7 +138,7 @@ func (n *Network) OpenCrawl(ctx context.Context, avoid []string) (net.Conn, stri
 	if e.Wrap != nil {
 		far = e.Wrap(far)
 	}
-	f := fetch.New(fetch.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return e.Dial() }})
+	f := fetch.New(fetch.Config{Roots: e.Roots, Dial: func(context.Context, string, string) (net.Conn, error) { return e.Dial() }})
 	sign := func(body []byte) []byte {
 		if e.Forge {
 			return make([]byte, ed25519.SignatureSize)
@@ -158,8 +161,25 @@ func (n *Network) OpenTunnel(avoid []string) (net.Conn, string, error) {
 	n.mu.Lock()
 	n.audits++
 	n.mu.Unlock()
-	conn, err := e.Dial()
+	conn, err := e.pass()
 	return conn, e.Name, err
+}
+
+// OpenThrough opens a connection to the site through one certain edge.
+func (n *Network) OpenThrough(name string) (net.Conn, error) {
+	for _, e := range n.Edges {
+		if e.Name == name && !e.Dead.Load() {
+			return e.pass()
+		}
+	}
+	return nil, wire.Errorf(wire.NoEdge, "%s is not there", name)
+}
+
+func (e *Edge) pass() (net.Conn, error) {
+	if e.Pass != nil {
+		return e.Pass()
+	}
+	return e.Dial()
 }
 
 // Verify checks an edge's signature.

@@ -123,7 +123,7 @@ func Open(cfg Config) (h *Hub, err error) {
 	crawling := crawler.Config{
 		Dir: filepath.Join(cfg.Dir, "crawl"), Clock: cfg.Clock, Log: cfg.Log, Roots: cfg.Roots,
 		Delay: cfg.Delay, AuditRate: cfg.AuditRate, Database: cfg.Database,
-		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, OpenThrough: h.peers.openThrough, Verify: h.verify, Network: cfg.Network, Seal: h.seal,
+		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, OpenThrough: h.peers.openThrough, Verify: h.verify, Network: cfg.Network, Seal: h.seal, Where: h.peers.where,
 		Suspect: h.suspect, Store: h.store,
 		DialHook: h.hooks.dial, HookSecret: h.hooks.secret, Refund: h.refund,
 	}

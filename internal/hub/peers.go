@@ -41,7 +41,14 @@ type peers struct {
 	mu       sync.Mutex
 	sessions map[identity.ID]*tunnel.Session
 	grants   map[grantKey]accounting.SignedGrant
-	homes    map[string]identity.ID // relay at which an edge was met last, for those that are asked for by name
+	homes    map[string]home // where an edge was met last
+}
+
+// home is where an edge is in the network, and in the world.
+type home struct {
+	relay   identity.ID
+	country string
+	asn     uint32
 }
 
 type grantKey struct {
@@ -50,7 +57,7 @@ type grantKey struct {
 }
 
 func newPeers(cfg Config, book *accounting.Book) *peers {
-	return &peers{cfg: cfg, book: book, sessions: map[identity.ID]*tunnel.Session{}, grants: map[grantKey]accounting.SignedGrant{}, homes: map[string]identity.ID{}}
+	return &peers{cfg: cfg, book: book, sessions: map[identity.ID]*tunnel.Session{}, grants: map[grantKey]accounting.SignedGrant{}, homes: map[string]home{}}
 }
 
 // run keeps a session to every relay of the directory until ctx ends.
@@ -105,10 +112,19 @@ func (p *peers) keep(ctx context.Context, relay identity.ID, address string) {
 		Serve: func(ctx context.Context, s *tunnel.Session, _ wire.Welcome) error {
 			p.put(relay, s)
 			defer p.drop(relay, s)
-			for { // a relay says only Bye to a hub; reading notices the end of the session
-				if _, _, err := s.Control(ctx); err != nil {
+			for { // reading notices the end of the session as well
+				kind, body, err := s.Control(ctx)
+				if err != nil {
 					return err
 				}
+				if kind != wire.TypePlace {
+					continue
+				}
+				at, err := wire.ParsePlace(body)
+				if err != nil {
+					return err
+				}
+				p.placed(at, relay)
 			}
 		},
 	})
@@ -191,8 +207,8 @@ func (p *peers) open(ctx context.Context, a crawler.Account, open wire.Open, avo
 	var route wire.Route
 	if edge != "" {
 		p.mu.Lock()
-		if home := p.homes[edge]; p.sessions[home] != nil {
-			relay, session = home, p.sessions[home]
+		if at := p.homes[edge].relay; p.sessions[at] != nil {
+			relay, session = at, p.sessions[at]
 		}
 		p.mu.Unlock()
 		id, err := identity.ParseID(edge)
@@ -236,11 +252,39 @@ func (p *peers) met(edge, relay identity.ID) string {
 	name := edge.String()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.homes) >= maxHomes {
-		clear(p.homes) // they are met again soon
-	}
-	p.homes[name] = relay
+	at := p.homeLocked(name)
+	at.relay = relay
+	p.homes[name] = at
 	return name
+}
+
+// placed notes what a relay says of an edge's line.
+func (p *peers) placed(at wire.Place, relay identity.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := identity.ID(at.Edge).String()
+	p.homeLocked(name)
+	p.homes[name] = home{relay: relay, country: at.Country, asn: at.ASN}
+}
+
+// homeLocked is what is known of an edge, with room to note more.
+func (p *peers) homeLocked(edge string) home {
+	at, known := p.homes[edge]
+	if !known && len(p.homes) >= maxHomes {
+		for other := range p.homes { // any one: it costs a page a country
+			delete(p.homes, other)
+			break
+		}
+	}
+	return at
+}
+
+// where is the country and the network of an edge's line, as a relay sees it.
+func (p *peers) where(edge string) (country string, asn uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.homes[edge]
+	return at.country, at.asn
 }
 
 // funded returns a relay at which an account holds a grant, and the live session to it.

@@ -125,6 +125,7 @@ func TestMessageBeyondALimitIsNotWritten(t *testing.T) {
 		"network":      Hello{Network: long(MaxNetwork + 1)},
 		"agent":        Hello{Agent: long(MaxAgent + 1)},
 		"region":       Welcome{Region: long(MaxRegion + 1)},
+		"country":      Place{Country: "deu"},
 		"bye detail":   Bye{Detail: long(MaxDetail + 1)},
 		"channel body": ChannelOffer{Body: filled(MaxChannelBody+1, 0)},
 		"receipt body": ReceiptOffer{Body: filled(MaxReceiptBody+1, 0)},

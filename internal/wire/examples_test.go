@@ -42,6 +42,7 @@ var examples = []example{
 	{"receipt-sign", ReceiptSign{Channel: id32(1), Serial: 2, Sig: id64(3)}, as(ParseReceiptSign)},
 	{"done", Done{Stream: 4, Bytes: 1 << 33}, as(ParseDone)},
 	{"observed", Observed{Address: [16]byte(filled(16, 0x40))}, as(ParseObserved)},
+	{"place", Place{Edge: id32(1), Country: "de", ASN: 3320}, as(ParsePlace)},
 	{"regrant", Regrant{Grant: filled(9, 1)}, as(ParseRegrant)},
 	{"route", Route{Edge: id32(1), Avoid: []ID{id32(2), id32(3)}}, as(ParseRoute)},
 	{"open", Open{Grant: filled(9, 1), App: AppProxy, Hops: 1, Host: "example.org", Port: 443}, as(ParseOpen)},

@@ -35,6 +35,7 @@ func FuzzCount(f *testing.F)         { fuzzCodec(f, ParseCount) }
 func FuzzReceiptOffer(f *testing.F)  { fuzzCodec(f, ParseReceiptOffer) }
 func FuzzReceiptSign(f *testing.F)   { fuzzCodec(f, ParseReceiptSign) }
 func FuzzDone(f *testing.F)          { fuzzCodec(f, ParseDone) }
+func FuzzPlace(f *testing.F)         { fuzzCodec(f, ParsePlace) }
 func FuzzObserved(f *testing.F)      { fuzzCodec(f, ParseObserved) }
 func FuzzRegrant(f *testing.F)       { fuzzCodec(f, ParseRegrant) }
 func FuzzRoute(f *testing.F)         { fuzzCodec(f, ParseRoute) }

@@ -51,6 +51,7 @@ const (
 	TypeStatus   Type = 0x03 // edge→relay: flags u8 (1 paused) | room u64 | policy [32] | apps u8
 	TypeBye      Type = 0x04 // either: code u16 | detail str8
 	TypeObserved Type = 0x05 // relay→edge: address [16]
+	TypePlace    Type = 0x06 // relay→hub: edge [32] | country str8 | ASN u32
 
 	TypeChannelAsk    Type = 0x10 // edge→relay: channel key [32] | nonce [16] | policy [32] | consent [32] | class u16
 	TypeChannelOffer  Type = 0x11 // relay→edge: channel body bytes16 | relay's signature [64]
@@ -75,7 +76,7 @@ const (
 )
 
 var typeNames = map[Type]string{
-	TypeHello: "hello", TypeWelcome: "welcome", TypeStatus: "status", TypeBye: "bye", TypeObserved: "observed",
+	TypeHello: "hello", TypeWelcome: "welcome", TypeStatus: "status", TypeBye: "bye", TypeObserved: "observed", TypePlace: "place",
 	TypeChannelAsk: "channel ask", TypeChannelOffer: "channel offer", TypeChannelAccept: "channel accept",
 	TypeCount: "count", TypeReceiptOffer: "receipt offer", TypeReceiptSign: "receipt sign", TypeDone: "done", TypeRegrant: "regrant",
 	TypeOpen: "open", TypeOpened: "opened", TypeRoute: "route",
