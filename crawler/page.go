@@ -198,6 +198,9 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 		}
 		return
 	}
+	if o.unworthy(a, t, at) {
+		return
+	}
 	if !sc.delivers(at) { // the start page of a job whose patterns leave it out
 		o.fate = skip
 		return

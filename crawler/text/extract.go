@@ -61,6 +61,9 @@ type Content struct {
 	OG                 map[string]string // Open Graph properties, without the og: prefix
 	Links              []string          // absolute and canonical, each once, in document order
 	Images             []string          // likewise
+	Shown              int               // bytes of text that the whole page shows, whatever of it was taken
+	Said               int               // of these, the bytes outside of links
+	Password           bool              // it asks for one
 	Hidden             bool              // the page hides text from people; dropped, unless it is most of the page
 	Extractor          string            // name and version
 }
@@ -152,6 +155,7 @@ func extract(ctx context.Context, body []byte, contentType string, base *url.URL
 	text.Extractor = extractorName
 	text.Links, text.Images = collectLinks(doc, from, o.MaxLinks)
 	dropped := dropHidden(doc, sheets)
+	text.Shown, text.Said = amount(doc)
 	if ctx.Err() != nil {
 		return Content{}, context.Cause(ctx)
 	}
@@ -186,7 +190,7 @@ func plainDocument(source string) Content {
 		fence += "`"
 	}
 	plain := strings.TrimSpace(Clean(source))
-	text := Content{Plain: plain, Extractor: extractorName, Language: detectLanguage(plain)}
+	text := Content{Plain: plain, Shown: len(plain), Said: len(plain), Extractor: extractorName, Language: detectLanguage(plain)}
 	if plain != "" {
 		text.Markdown = fence + "\n" + plain + "\n" + fence
 		text.HTML = "<pre>" + html.EscapeString(plain) + "</pre>"

@@ -62,9 +62,28 @@ func (f *facts) element(n *html.Node) {
 		if hasAttr(n, "pubdate") || attr(n, "itemprop") == "datePublished" {
 			first(&f.Published, attr(n, "datetime"))
 		}
+	case atom.Input:
+		f.Password = f.Password || strings.EqualFold(attr(n, "type"), "password")
 	case atom.Meta:
 		f.meta(n)
 	}
+}
+
+// amount counts the bytes of text below n, and those of them outside of links.
+func amount(n *html.Node) (shown, said int) {
+	for c := range n.ChildNodes() { // as deep as the parser allows, 512
+		if c.Type == html.TextNode {
+			size := len(strings.TrimSpace(c.Data))
+			shown, said = shown+size, said+size
+			continue
+		}
+		all, outside := amount(c)
+		shown += all
+		if c.DataAtom != atom.A || attr(c, "href") == "" {
+			said += outside
+		}
+	}
+	return shown, said
 }
 
 // licence takes a link to an RSL document. One to a page for people (rel=license is older than RSL) says nothing to us.

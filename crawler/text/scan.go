@@ -1,6 +1,7 @@
 package text
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
 	"strings"
@@ -27,7 +28,8 @@ func Scan(body []byte, contentType string, base *url.URL, o Options) (Content, e
 		return Content{}, err
 	}
 	if form == formPlain {
-		return Content{Extractor: scanName}, nil
+		size := len(strings.TrimSpace(source))
+		return Content{Shown: size, Said: size, Extractor: scanName}, nil
 	}
 	s := scan{facts: newFacts(), leads: newReferences(o.MaxLinks), shows: newReferences(o.MaxLinks)}
 	s.read(source, o.MaxNodes)
@@ -44,23 +46,30 @@ type scan struct {
 func (s *scan) read(source string, tokens int) {
 	z := html.NewTokenizer(strings.NewReader(source))
 	drawings := 0        // open <svg>, which have titles of their own
-	var within atom.Atom // the element whose text comes next
+	var within atom.Atom // the element whose text comes next, if that is not for readers
+	linked := false      // inside of a link
 	var element html.Node
 	for range tokens {
 		switch z.Next() {
 		case html.ErrorToken:
 			return
 		case html.TextToken:
-			if within == atom.Title {
+			switch within {
+			case 0:
+				s.amount(len(bytes.TrimSpace(z.Raw())), linked)
+			case atom.Title:
 				first(&s.Title, string(z.Text()))
-			} else if within == atom.Script {
+			case atom.Script:
 				readLinkedData(&s.Content, string(z.Text()))
 			}
 			within = 0
 		case html.EndTagToken:
 			within = 0
-			if name, _ := z.TagName(); drawings > 0 && string(name) == "svg" {
-				drawings--
+			switch name, _ := z.TagName(); string(name) {
+			case "svg":
+				drawings = max(0, drawings-1)
+			case "a":
+				linked = false
 			}
 		case html.StartTagToken, html.SelfClosingTagToken:
 			name, more := z.TagName()
@@ -69,18 +78,31 @@ func (s *scan) read(source string, tokens int) {
 			case atom.Svg:
 				drawings++
 			case atom.Title:
-				if drawings == 0 {
+				if within = unread; drawings == 0 {
 					within = tag
 				}
 			case atom.Script:
-				if more && linkedData(z.Raw()) {
+				if within = unread; more && linkedData(z.Raw()) {
 					within = tag
 				}
-			case atom.A, atom.Area, atom.Img, atom.Base, atom.Html, atom.Link, atom.Meta, atom.Time:
+			case atom.Style, atom.Noscript, atom.Iframe, atom.Noembed, atom.Noframes, atom.Textarea:
+				within = unread
+			case atom.A, atom.Area, atom.Img, atom.Input, atom.Base, atom.Html, atom.Link, atom.Meta, atom.Time:
 				element.DataAtom, element.Attr = tag, tellingAttributes(z, more, element.Attr[:0])
 				s.element(&element)
+				linked = linked || tag == atom.A && attr(&element, "href") != ""
 			}
 		}
+	}
+}
+
+// unread stands for any element whose text nobody reads.
+const unread = atom.Style
+
+func (s *scan) amount(size int, linked bool) {
+	s.Shown += size
+	if !linked {
+		s.Said += size
 	}
 }
 

@@ -16,6 +16,7 @@ func known(c Content) Content {
 	return Content{
 		Title: c.Title, Description: c.Description, Language: c.Language, Author: c.Author, Published: c.Published, Canonical: c.Canonical,
 		Robots: c.Robots, TDMReservation: c.TDMReservation, TDMPolicy: c.TDMPolicy, Licences: c.Licences, OG: c.OG, Links: c.Links, Images: c.Images,
+		Password: c.Password,
 	}
 }
 
@@ -41,6 +42,7 @@ func TestScanFindsWhatExtractFinds(t *testing.T) {
 		"open graph":    `<html lang=de-AT><head><meta property="og:title" content="T"><meta property="og:image" content="/i.png"><meta name=robots content=NoIndex>`,
 		"odd links":     `<a href="javascript:1"><a href="#top"><a href=""><a href=" "><a href="tel:1"><img src="data:image/png;base64,AA"><a href="b#1"><a href="b#2">`,
 		"odd attribute": `<a HREF='/q?a=1&amp;b=2' href="/second">x</a><a href=/unquoted>y<a title=">" href="/z">`,
+		"login":         `<form><input name=u><input TYPE="Password" name=p></form>`,
 		"empty title":   `<head><title></title><link rel=canonical href="../c"></head>`,
 	}
 	for _, name := range []string{"article", "product", "hostile"} {
@@ -91,6 +93,25 @@ func TestScanLosesNoLinkOfARealSite(t *testing.T) {
 		want := extractHTML(t, string(page), Options{Budget: LongestBudget})
 		if diff := cmp.Diff(known(want), known(scanHTML(t, string(page), Options{}))); diff != "" {
 			t.Errorf("page %d (-extract +scan):\n%s", n, diff)
+		}
+	}
+}
+
+// TestPagesAreMeasured holds the two measures of a page: what it shows, and what of that is no link.
+func TestPagesAreMeasured(t *testing.T) {
+	for _, c := range []struct {
+		source      string
+		shown, said int
+	}{
+		{"", 0, 0},
+		{"<title>title</title><div id=root></div><script>var x = 1</script><noscript>Please enable</noscript>", 0, 0},
+		{"<style>p{}</style><p>four</p> <a href=x>link</a>", 8, 4},
+		{"<a name=x>four</a><svg><title>no</title></svg>", 4, 4},
+	} {
+		for name, x := range map[string]Content{"extract": extractHTML(t, c.source, Options{MainOnly: true}), "scan": scanHTML(t, c.source, Options{})} {
+			if x.Shown != c.shown || x.Said != c.said {
+				t.Errorf("%s of %q: got %d, %d, want %d, %d", name, c.source, x.Shown, x.Said, c.shown, c.said)
+			}
 		}
 	}
 }
