@@ -159,6 +159,7 @@ func extract(ctx context.Context, body []byte, contentType string, base *url.URL
 	if ctx.Err() != nil {
 		return Content{}, context.Cause(ctx)
 	}
+	tidyCode(doc)
 	content := sel.apply(doc, from, o.MainOnly)
 	stripped := launder(content, from)
 	text.Hidden = dropped || stripped

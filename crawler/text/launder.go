@@ -59,6 +59,10 @@ func launder(content *html.Node, base *url.URL) (smuggled bool) {
 				if a.Val = safeLink(a.Val, base); a.Val != "" {
 					kept = append(kept, a)
 				}
+			case a.Key == "class" && (n.DataAtom == atom.Pre || n.DataAtom == atom.Code):
+				if language := languageOf(n); language != "" {
+					kept = append(kept, html.Attribute{Key: "class", Val: "language-" + language})
+				}
 			case keptAttributes[a.Key]:
 				smuggled = smuggled || smuggles(a.Val)
 				a.Val = Line(a.Val, maxMetaText)

@@ -23,7 +23,12 @@ func newMarkdownConverter() *converter.Converter {
 			commonmark.WithLinkEmptyHrefBehavior(commonmark.LinkBehaviorSkip), // its address was refused
 			commonmark.WithLinkEmptyContentBehavior(commonmark.LinkBehaviorSkip),
 		),
-		table.NewTablePlugin(),
+		table.NewTablePlugin(
+			table.WithNewlineBehavior(table.NewlineBehaviorPreserve),
+			table.WithHeaderPromotion(true), // a table without a header has no form in Markdown
+			table.WithSkipEmptyRows(true),
+			table.WithCellPaddingBehavior(table.CellPaddingBehaviorMinimal), // columns of blanks are paid for by the token
+		),
 	))
 	c.Register.RendererFor("img", converter.TagTypeInline, renderImage, converter.PriorityEarly)
 	return c
@@ -59,8 +64,71 @@ func within(n *html.Node, tag atom.Atom) bool {
 
 // toMarkdown converts content, which is used up.
 func toMarkdown(ctx context.Context, content *html.Node) (string, error) {
+	unframe(content)
 	out, err := markdownConverter.ConvertNode(content, converter.WithContext(ctx))
 	return strings.TrimSpace(string(out)), err
+}
+
+// maxCell is in bytes of text: a longer cell is a column of the page, and no datum.
+const maxCell = 1000
+
+// unframe makes blocks of the tables that Markdown cannot write, or should not: those that arrange a page, those with code in
+// them, and those of one column.
+func unframe(content *html.Node) {
+	for n := range content.Descendants() {
+		if n.DataAtom != atom.Table || isData(n) {
+			continue
+		}
+		n.Data, n.DataAtom = "div", atom.Div
+		for d := range n.Descendants() {
+			switch d.DataAtom {
+			case atom.Caption, atom.Tbody, atom.Thead, atom.Tfoot, atom.Tr, atom.Td, atom.Th:
+				if isPartOf(d, n) {
+					d.Data, d.DataAtom = "div", atom.Div
+				}
+			}
+		}
+	}
+}
+
+// isPartOf tells a table's own rows and cells from those of a table inside.
+func isPartOf(n, table *html.Node) bool {
+	for p := range n.Ancestors() {
+		if p == table {
+			return true
+		}
+		if p.DataAtom == atom.Table {
+			return false
+		}
+	}
+	return false
+}
+
+// isData tells a table of data that Markdown can write.
+func isData(t *html.Node) bool {
+	if isLayout(t) {
+		return false
+	}
+	widest := 0
+	for d := range t.Descendants() {
+		switch d.DataAtom {
+		case atom.Pre:
+			return false
+		case atom.Tr:
+			cells := 0
+			for c := range d.ChildNodes() {
+				if c.DataAtom == atom.Td || c.DataAtom == atom.Th {
+					cells++
+				}
+			}
+			widest = max(widest, cells)
+		case atom.Td, atom.Th:
+			if len(textOf(d)) > maxCell {
+				return false
+			}
+		}
+	}
+	return widest > 1
 }
 
 func renderChildren(content *html.Node) (string, error) {

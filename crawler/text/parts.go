@@ -63,7 +63,10 @@ func (s selection) apply(doc *html.Node, base *url.URL, mainOnly bool) *html.Nod
 		if article := findArticle(doc, body, base); article != nil {
 			return article
 		}
-		removeMatches(body, isBoilerplate)
+		most := len(textOf(body)) / 2
+		removeMatches(body, func(n *html.Node) bool {
+			return isBoilerplate(n) && (n.DataAtom != atom.Form || len(textOf(n)) <= most) // some sites are one form
+		})
 		body = declaredMain(body)
 	}
 	return gather(body, func(n *html.Node) bool { return n.Parent == body })
