@@ -40,7 +40,7 @@ var imports = map[string][]string{
 	"internal/outside":  {"internal/wire", "policy"},
 	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
-	"crawler":     {"crawler/botauth", "crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/proof", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
+	"crawler":     {"crawler/botauth", "crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/proof", "crawler/render", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
 	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/outside", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
@@ -48,7 +48,7 @@ var imports = map[string][]string{
 	"crawler/console":        {"crawler", "crawler/api"}, // its test holds the description to the crawler's types
 	"crawler/export":         {"crawler", "crawler/crawltest", "crawler/warc"},
 	"crawler/client":         {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc"}, // its tests call the real door
-	"internal/hub":           {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
+	"internal/hub":           {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
 	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
 	"internal/bench/wan":     {"internal/bench/rig"},

@@ -60,7 +60,7 @@ func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, erro
 		b.working.Wait()
 		return 0, errors.Join(err, b.err)
 	}
-	b.arrived, b.pause = make([]bool, len(l.items)), l.delay
+	b.arrived, b.pause, l.quiet = make([]bool, len(l.items)), l.delay, make(chan struct{})
 	ctx = context.WithValue(ctx, billKey{}, &b.bill)
 	if b.lookFirst(ctx) {
 		if b.outdated {
@@ -78,6 +78,7 @@ func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, erro
 		b.overEdge(ctx)
 		b.audit(ctx)
 	}
+	close(l.quiet)
 	b.release(ctx)
 	b.working.Wait()
 	l.waste = b.bill.waste()

@@ -29,6 +29,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sward/crawler/fetch"
+	"sward/crawler/render"
 	"sward/crawler/warc"
 )
 
@@ -93,6 +94,9 @@ type Config struct {
 	// Store puts pages into the index, and takes out those that were withdrawn, durably when it returns nil. Nil: there is
 	// no index.
 	Store func(ctx context.Context, pages ...Page) error
+
+	// Pictures takes pictures of pages. Nil: format screenshot is not offered.
+	Pictures *render.Renderer
 
 	Agent        string        // User-Agent of every fetch; default fetch.DefaultAgent
 	AuditRate    float64       // share of pages, of edges with a good name, fetched again by a second road; default 0.02, negative: none of any
@@ -172,6 +176,7 @@ type Crawler struct {
 	cfg      Config
 	store    *store
 	archive  *warc.Archive
+	pictures *fetch.Fetcher // of what belongs to pages whose picture is taken
 	frontier *frontier
 	jobs     *jobTable
 	edges    *edgeBook
@@ -223,6 +228,7 @@ func Open(cfg Config) (*Crawler, error) {
 		return nil, errors.Join(fmt.Errorf("open crawler: %w", err), archive.Close(), s.close())
 	}
 	c.metrics = newMetrics(c)
+	c.pictures = c.newPictures()
 	return c, nil
 }
 

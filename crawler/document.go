@@ -14,14 +14,15 @@ import (
 
 // Document is one page in Firecrawl's shape. Only the renderings that were asked for are set.
 type Document struct {
-	Markdown string         `json:"markdown,omitempty"`
-	HTML     string         `json:"html,omitempty"`
-	RawHTML  string         `json:"rawHtml,omitempty"`
-	Links    []string       `json:"links,omitzero"` // none is [] where they were asked for
-	Images   []string       `json:"images,omitzero"`
-	Summary  string         `json:"summary,omitempty"`
-	Warning  string         `json:"warning,omitempty"`
-	Metadata map[string]any `json:"metadata"`
+	Markdown   string         `json:"markdown,omitempty"`
+	HTML       string         `json:"html,omitempty"`
+	RawHTML    string         `json:"rawHtml,omitempty"`
+	Links      []string       `json:"links,omitzero"` // none is [] where they were asked for
+	Images     []string       `json:"images,omitzero"`
+	Summary    string         `json:"summary,omitempty"`
+	Screenshot string         `json:"screenshot,omitempty"` // a data address of a PNG
+	Warning    string         `json:"warning,omitempty"`
+	Metadata   map[string]any `json:"metadata"`
 }
 
 // Provenance is how a document came to be, in enough detail to check it: the edge's signed statement

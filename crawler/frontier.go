@@ -57,6 +57,7 @@ type lease struct {
 	pace       time.Duration // between requests, as its answers' times ask for
 	strain     int           // how many times the delay is doubled
 	failures   int           // batches in a row in which the host could not be reached
+	quiet      chan struct{} // closed when the host has been asked for all of them
 	waste      int64         // bytes that crossed edges and brought the account nothing
 }
 

@@ -110,6 +110,9 @@ func scanMemory(rows *sql.Rows) (*remembered, error) {
 // serves reports whether the page may be handed out as it is. A partner who names no age leaves the choice to us: then a page is
 // good until it is likely to have changed, and never longer than fresh.
 func (m *remembered) serves(o ScrapeOptions, now time.Time, fresh time.Duration) bool {
+	if _, wanted := o.pictured(); wanted { // what belongs to it is asked for under a lease of its host
+		return false
+	}
 	age := max(0, now.Sub(m.checked))
 	longest := min(fresh, m.span)
 	if o.MaxAge != nil {

@@ -98,21 +98,29 @@ const (
 	FormatImages   Format = "images"
 	FormatSummary  Format = "summary" // the page's own description, or how it begins
 	FormatWARC     Format = "warc"    // the exchange as it was, which every page's provenance names; alone it spares reading the text
+
+	FormatScreenshot     Format = "screenshot" // what a browser shows first; offered where the operator has one
+	FormatFullScreenshot Format = "screenshot@fullPage"
 )
 
-var formats = []Format{FormatMarkdown, FormatHTML, FormatRawHTML, FormatLinks, FormatImages, FormatSummary, FormatWARC}
+var formats = []Format{
+	FormatMarkdown, FormatHTML, FormatRawHTML, FormatLinks, FormatImages, FormatSummary, FormatWARC, FormatScreenshot, FormatFullScreenshot,
+}
 
 // UnmarshalJSON accepts both spellings.
 func (f *Format) UnmarshalJSON(b []byte) error {
 	var name string
 	if err := json.Unmarshal(b, &name); err != nil {
 		var object struct {
-			Type string `json:"type"`
+			Type     string `json:"type"`
+			FullPage bool   `json:"fullPage"`
 		}
 		if err := json.Unmarshal(b, &object); err != nil {
 			return fmt.Errorf("a format is a name or an object with a type")
 		}
-		name = object.Type
+		if name = object.Type; name == string(FormatScreenshot) && object.FullPage {
+			name = string(FormatFullScreenshot)
+		}
 	}
 	*f = Format(name)
 	return nil
@@ -157,7 +165,7 @@ func (o ScrapeOptions) unmet() []string {
 func (o ScrapeOptions) check() error {
 	for _, f := range o.Formats {
 		if !slices.Contains(formats, f) {
-			return fmt.Errorf("format %.40q is not offered: use markdown, html, rawHtml, links, images, summary or warc", string(f))
+			return fmt.Errorf("format %.40q is not offered: use markdown, html, rawHtml, links, images, summary, warc or screenshot", string(f))
 		}
 	}
 	if o.Timeout != 0 && (o.Timeout < minTimeout || o.Timeout > maxTimeout) {

@@ -116,7 +116,7 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 	if !c.acceptable(&o, a) {
 		return o
 	}
-	c.extract(ctx, &o, sc, a, at)
+	c.extract(ctx, l, &o, sc, a, at)
 	return o
 }
 
@@ -174,7 +174,7 @@ func (c *Crawler) acceptable(o *outcome, a arrival) bool {
 
 // extract reads the text, decides what may be done with it, archives the exchange and makes the
 // document.
-func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival, at *url.URL) {
+func (c *Crawler) extract(ctx context.Context, l *lease, o *outcome, sc *scope, a arrival, at *url.URL) {
 	order := o.job.order.Scrape
 	t, err := contentOf(ctx, order, a, at)
 	if err != nil {
@@ -223,7 +223,9 @@ func (c *Crawler) extract(ctx context.Context, o *outcome, sc *scope, a arrival,
 	o.likeness = newLikeness(at.String(), t.Plain, a.sum)
 	o.free, o.note = a.recalled, c.noteOf(o, a, rights, t.Extractor, at.String())
 	o.bytes = int64(len(a.Body))
-	if o.document, err = c.prove(newDocument(o.job, a, t, rights, o.place, at.String()), a); err != nil {
+	d := newDocument(o.job, a, t, rights, o.place, at.String())
+	c.addPicture(ctx, l, &d, a, at)
+	if o.document, err = c.prove(d, a); err != nil {
 		o.fate, o.code, o.owner, o.detail = fail, codeUnsupported, wire.OwnerTarget, "the document could not be written"
 		return
 	}

@@ -22,7 +22,7 @@ func (c *Crawler) prove(d Document, a arrival) ([]byte, error) {
 		p.ExitCountry, p.ExitASN = c.cfg.Where(p.Exit)
 	}
 	p.Digests = map[string]string{}
-	for name, text := range map[string]string{"markdown": d.Markdown, "html": d.HTML, "rawHtml": d.RawHTML} {
+	for name, text := range map[string]string{"markdown": d.Markdown, "html": d.HTML, "rawHtml": d.RawHTML, "screenshot": d.Screenshot} {
 		if text != "" {
 			sum := sha256.Sum256([]byte(text))
 			p.Digests[name] = hex.EncodeToString(sum[:])

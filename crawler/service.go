@@ -73,7 +73,7 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 	}
 	start, err := o.settleAddresses(k)
 	if err == nil {
-		err = o.check()
+		err = errors.Join(o.check(), c.checkPictures(o.Scrape))
 	}
 	if err == nil && o.Webhook != nil && c.cfg.DialHook == nil {
 		err = errors.New("webhook is not offered here: poll the job's url")

@@ -34,6 +34,7 @@ type hubFile struct {
 	Debug     string        `yaml:"debug"`
 	Delay     time.Duration `yaml:"delay"`
 	AuditRate float64       `yaml:"audit_rate"`
+	Chromium  string        `yaml:"chromium"`
 	Database  string        `yaml:"database"`
 	Limits    partnerLimits `yaml:"limits"`
 	Log       string        `yaml:"log"`
@@ -89,6 +90,7 @@ func hubCommand() *cobra.Command {
 	f.StringVar(&file.Contact, "contact", file.Contact, "how site owners reach you, for the crawler's page")
 	f.StringVar(&file.Debug, "debug", file.Debug, "loopback address of metrics and pprof")
 	f.DurationVar(&file.Delay, "delay", file.Delay, "least time between two requests to one crawled host")
+	f.StringVar(&file.Chromium, "chromium", file.Chromium, "browser for screenshots, by path or name; none: they are not offered")
 	f.Float64Var(&file.AuditRate, "audit-rate", file.AuditRate, "share of crawled pages fetched again by a second road")
 	f.StringVar(&file.Database, "database", file.Database, "PostgreSQL database of crawl jobs; empty: a SQLite file")
 	f.StringVar(&file.Log, "log", file.Log, "log level: debug, info, warn, error")
@@ -114,7 +116,7 @@ func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
 	}
 	cfg := hub.Config{
 		Dir: dir, Key: key, Network: file.Network, Consents: []accounting.Hash{edge.ConsentHash(), extension.ConsentHash()}, Log: log,
-		Delay: file.Delay, AuditRate: file.AuditRate, Database: file.Database, Limits: file.Limits.limits(),
+		Delay: file.Delay, AuditRate: file.AuditRate, Chromium: file.Chromium, Database: file.Database, Limits: file.Limits.limits(),
 		Public: file.Public, Contact: file.Contact,
 	}
 	var listeners listeners

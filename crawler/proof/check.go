@@ -53,10 +53,11 @@ type Place struct {
 
 // page is a document as far as it is checked.
 type page struct {
-	Markdown *string `json:"markdown"`
-	HTML     *string `json:"html"`
-	RawHTML  *string `json:"rawHtml"`
-	Metadata struct {
+	Markdown   *string `json:"markdown"`
+	HTML       *string `json:"html"`
+	RawHTML    *string `json:"rawHtml"`
+	Screenshot *string `json:"screenshot"`
+	Metadata   struct {
 		SourceURL  string          `json:"sourceURL"`
 		URL        string          `json:"url"`
 		StatusCode int             `json:"statusCode"`
@@ -209,7 +210,7 @@ func (c Checker) revalidated(is claims) Step {
 
 // renderings compares what is delivered with the digests of what was made.
 func renderings(p page, is claims) (steps []Step) {
-	for name, text := range map[string]*string{"markdown": p.Markdown, "html": p.HTML, "rawHtml": p.RawHTML} {
+	for name, text := range map[string]*string{"markdown": p.Markdown, "html": p.HTML, "rawHtml": p.RawHTML, "screenshot": p.Screenshot} {
 		want, sealed := is.Digests[name]
 		s := Step{Name: name, What: "as it was delivered"}
 		sum := sha256.Sum256(nil)

@@ -28,6 +28,7 @@ import (
 	"sward/crawler/console"
 	"sward/crawler/export"
 	"sward/crawler/proof"
+	"sward/crawler/render"
 	"sward/indexer"
 	"sward/internal/daemon"
 	"sward/internal/identity"
@@ -56,6 +57,7 @@ type Config struct {
 
 	Roots     *x509.CertPool // for TLS that ends at the crawler; nil: the system's
 	Delay     time.Duration  // between two requests to one host, 0: the crawler's default
+	Chromium  string         // a browser for screenshots, by path or name; empty: they are not offered
 	AuditRate float64        // share of pages fetched by a second road, 0: the crawler's default
 	Database  string         // DSN of the PostgreSQL database that holds crawl jobs, empty: a SQLite file in Dir
 
@@ -133,6 +135,11 @@ func Open(cfg Config) (h *Hub, err error) {
 	h.self.introduce(&crawling)
 	if cfg.Crawl != nil {
 		cfg.Crawl(&crawling)
+	}
+	if cfg.Chromium != "" {
+		if crawling.Pictures, err = render.New(render.Config{Binary: cfg.Chromium}); err != nil {
+			return h, err
+		}
 	}
 	if h.Crawler, err = crawler.Open(crawling); err != nil {
 		return h, fmt.Errorf("open crawler: %w", err)
