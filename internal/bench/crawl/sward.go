@@ -55,7 +55,7 @@ func swardRoad(s stage) func(context.Context, plan, string) (crawl, error) {
 			},
 			Hub: func(c *hub.Config) {
 				c.Crawl = func(c *crawler.Config) {
-					c.Delay, c.AuditRate = time.Nanosecond, -1
+					c.Delay, c.LeasesPerHost, c.AuditRate, c.Fresh = time.Nanosecond, edges, -1, -1
 					if s != extractAndIndex {
 						c.Store = nil
 					}
