@@ -135,7 +135,7 @@ func newProvenance(a arrival, t text.Content, rights rights.Rights, at warc.Loca
 		Attest: base64.StdEncoding.EncodeToString(a.Attest), Signature: base64.StdEncoding.EncodeToString(a.Sig),
 		Truncated: a.truncated(), WARC: warcPlace(at), Redirects: a.Hops, RobotsRule: a.Rule,
 		FetchedAt: a.Started.UTC().Format(time.RFC3339Nano), TookMillis: a.Took.Milliseconds(),
-		Audited: a.audited, Extractor: t.Extractor, TextSimhash: fmt.Sprintf("%016x", text.Simhash(t.Plain)),
+		Audited: a.audited, Extractor: t.Extractor, TextSimhash: fmt.Sprintf("%016x", a.simhash),
 		Hidden: t.Hidden, Canonical: t.Canonical, Rights: rights,
 		Revalidated: a.confirmed, Revisit: a.revisit,
 	}

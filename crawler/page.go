@@ -31,7 +31,8 @@ type arrival struct {
 	exit    string // through whose connection it came
 	audited string // auditMatch, …
 	sum     [32]byte
-	bytes   int64 // that crossed the road for it
+	simhash uint64 // of the text
+	bytes   int64  // that crossed the road for it
 
 	recalled  bool          // from memory alone: nobody was asked
 	confirmed *confirmation // the body is memory's, and the site says that it is still so
@@ -221,6 +222,7 @@ func (c *Crawler) extract(ctx context.Context, l *lease, o *outcome, sc *scope, 
 	}
 	o.fate = deliver
 	o.likeness = newLikeness(at.String(), t.Plain, a.sum)
+	a.simhash = o.likeness.simhash
 	o.free, o.note = a.recalled, c.noteOf(o, a, rights, t.Extractor, at.String())
 	o.bytes = int64(len(a.Body))
 	d := newDocument(o.job, a, t, rights, o.place, at.String())

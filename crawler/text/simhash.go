@@ -1,7 +1,6 @@
 package text
 
 import (
-	"hash/fnv"
 	"math/bits"
 	"strings"
 	"unicode"
@@ -22,23 +21,21 @@ func Simhash(text string) uint64 {
 	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsMark(r)
 	})
-	var weight [64]int
+	var ones [64]int
+	votes := 0
 	for i := range words {
 		if i > 0 && i+shingle > len(words) {
 			break // only a text shorter than a shingle is hashed as a short one
 		}
 		h := hashWords(words[i:min(i+shingle, len(words))])
-		for bit := range weight {
-			if h>>bit&1 == 1 {
-				weight[bit]++
-			} else {
-				weight[bit]--
-			}
+		for bit := range ones {
+			ones[bit] += int(h >> bit & 1) // without a branch that nothing could predict
 		}
+		votes++
 	}
 	var sum uint64
-	for bit, w := range weight {
-		if w > 0 {
+	for bit, n := range ones {
+		if 2*n > votes {
 			sum |= 1 << bit
 		}
 	}
@@ -48,12 +45,14 @@ func Simhash(text string) uint64 {
 // hashWords is FNV-1a with a finaliser: FNV alone leaves the high bits of short input alike, and
 // every bit of a fingerprint has to be an independent vote.
 func hashWords(words []string) uint64 {
-	h := fnv.New64a()
+	const offset, prime = 14695981039346656037, 1099511628211
+	x := uint64(offset)
 	for _, w := range words {
-		h.Write([]byte(w))
-		h.Write([]byte{0})
+		for i := range len(w) {
+			x = (x ^ uint64(w[i])) * prime
+		}
+		x *= prime // a zero byte after each word
 	}
-	x := h.Sum64()
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd // the 64-bit finaliser of MurmurHash3
 	x ^= x >> 33
