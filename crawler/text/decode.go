@@ -28,7 +28,11 @@ func decodeDocument(body []byte, contentType string) (documentForm, string, erro
 	if err != nil {
 		return form, "", err
 	}
-	text, err := encodingOf(body, contentType).NewDecoder().Bytes(body)
+	coding := encodingOf(body, contentType)
+	if (coding == encoding.Nop || coding == unicodeUTF8) && len(body) <= maxPageBytes && utf8.Valid(body) {
+		return form, string(body), nil // most pages, and the decoder would take a tenth of what Scan takes
+	}
+	text, err := coding.NewDecoder().Bytes(body)
 	if err != nil {
 		return form, "", fmt.Errorf("decode text: %w", err)
 	}
@@ -37,6 +41,9 @@ func decodeDocument(body []byte, contentType string) (documentForm, string, erro
 	}
 	return form, strings.ToValidUTF8(string(text), "\uFFFD"), nil
 }
+
+// unicodeUTF8 is what the sniffer calls UTF-8.
+var unicodeUTF8, _ = charset.Lookup("utf-8")
 
 // lateCharset finds the declaration that stands behind the first 1024 bytes, where the standard does
 // not look and browsers do.

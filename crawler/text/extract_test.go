@@ -207,6 +207,14 @@ func TestExtractSelectsParts(t *testing.T) {
 	}
 }
 
+func TestMainContentIsNeverNothing(t *testing.T) {
+	for _, source := range []string{"<nav><a href=/1>one</a></nav>", "<footer>one</footer><header>", "<form>one</form>", "<aside>one</aside><form></form>"} {
+		if x := extractHTML(t, source, Options{MainOnly: true}); x.Plain != "one" || !strings.Contains(x.Markdown, "one") {
+			t.Errorf("%s: got %q", source, x.Markdown)
+		}
+	}
+}
+
 func TestExtractRefusesBadSelectors(t *testing.T) {
 	for _, selectors := range [][]string{{"p["}, {""}, {strings.Repeat("p ", maxSelector)}, strings.Split(strings.Repeat("p,", maxSelectors+1), ",")} {
 		if _, err := Extract(t.Context(), []byte("<p>x"), "text/html", nil, Options{IncludeTags: selectors}); err == nil {

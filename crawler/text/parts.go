@@ -64,9 +64,12 @@ func (s selection) apply(doc *html.Node, base *url.URL, mainOnly bool) *html.Nod
 			return article
 		}
 		most := len(textOf(body)) / 2
-		removeMatches(body, func(n *html.Node) bool {
+		aboutSite := func(n *html.Node) bool {
 			return isBoilerplate(n) && (n.DataAtom != atom.Form || len(textOf(n)) <= most) // some sites are one form
-		})
+		}
+		if speaksOutside(body, aboutSite) { // a page with too much in it is better than none
+			removeMatches(body, aboutSite)
+		}
 		body = declaredMain(body)
 	}
 	return gather(body, func(n *html.Node) bool { return n.Parent == body })
@@ -98,6 +101,16 @@ func removeMatches(root *html.Node, match func(*html.Node) bool) {
 		next = after(n, root)
 		n.Parent.RemoveChild(n)
 	}
+}
+
+// speaksOutside reports text below root outside of the elements that are to be dropped.
+func speaksOutside(root *html.Node, drop func(*html.Node) bool) bool {
+	for c := range root.ChildNodes() { // as deep as the parser allows, 512
+		if c.Type == html.TextNode && strings.TrimSpace(c.Data) != "" || c.Type == html.ElementNode && !drop(c) && speaksOutside(c, drop) {
+			return true
+		}
+	}
+	return false
 }
 
 // declaredMain returns the part that the page itself calls its main one, if there is exactly one and
