@@ -34,7 +34,7 @@ func (t *tx) wakeHost(host string, at int64) error {
 // jobs may still have are being fetched from other hosts. It looks once more, inside the transaction,
 // so that an address just added counts.
 func (t *tx) sleepHost(host string, now time.Time) error {
-	queued, err := queues(host, t.query)
+	queued, err := queues(host, t.list)
 	if err != nil {
 		return err
 	}
@@ -62,10 +62,10 @@ func (t *tx) rest(l *lease, host, domain time.Time) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.do("UPDATE domains SET ready_at = ? WHERE domain = ?", domain.UnixMilli(), l.domain); err != nil {
-		return err
-	}
-	return t.wakeDomain(l.domain)
+	_, err = t.do(`UPDATE domains SET ready_at = ?1, wake_at = (
+		SELECT CASE WHEN min(h.wake_at) < ?1 THEN ?1 ELSE min(h.wake_at) END
+		FROM hosts h WHERE h.domain = ?2 AND h.wake_at IS NOT NULL) WHERE domain = ?2`, domain.UnixMilli(), l.domain)
+	return err
 }
 
 // wakeDomain has a domain looked at with the first of its hosts, but not before its pause has passed.

@@ -61,6 +61,38 @@ func TestHostsOfOneDomainShareItsPace(t *testing.T) {
 	}
 }
 
+// TestSeveralLeasesOfOneHostShareNoAddress is for the benchmark of a site of our own.
+func TestSeveralLeasesOfOneHostShareNoAddress(t *testing.T) {
+	c, _ := bench(t, 1, 40)
+	c.cfg.LeasesPerHost = 3
+	seen := map[int64]bool{}
+	var out []*lease
+	for range 3 {
+		l := leaseOf(t, c, "host-0.test")
+		if l == nil {
+			break
+		}
+		out = append(out, l)
+		for _, it := range l.items {
+			if seen[it.id] {
+				t.Errorf("%s was leased twice", it.url)
+			}
+			seen[it.id] = true
+		}
+	}
+	if len(out) != 3 || len(seen) != 40 {
+		t.Errorf("got %d leases with %d addresses, want 3 with 40", len(out), len(seen))
+	}
+	for _, l := range out {
+		c.frontier.giveBack(l)
+	}
+	for id := range c.frontier.out {
+		if seen[id] {
+			t.Errorf("address %d is still out when its lease is back", id)
+		}
+	}
+}
+
 // leaseOf leases until a host of the domain comes, or there is nothing more.
 func leaseOf(t *testing.T, c *Crawler, domain string) *lease {
 	t.Helper()

@@ -3,7 +3,6 @@ package crawler
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,7 +10,7 @@ import (
 
 // fill gives l the addresses of one job: the next after last, in a circle, that has some due.
 func (f *frontier) fill(ctx context.Context, l *lease, last int64, c Config, jobs *jobTable, now time.Time) error {
-	queued, err := queues(l.host, func(query string, args ...any) *sql.Row { return f.store.row(ctx, query, args...) })
+	queued, err := queues(l.host, func(query string, args ...any) (*sql.Rows, error) { return f.store.rows(ctx, query, args...) })
 	if err != nil {
 		return err
 	}
@@ -51,20 +50,24 @@ type jobQueue struct {
 
 // queues lists the jobs with addresses on host by skipping through the index: its cost is the number
 // of jobs, not of addresses.
-func queues(host string, query func(string, ...any) *sql.Row) ([]jobQueue, error) {
-	var list []jobQueue
-	for last := int64(0); ; {
-		var ready int64
-		err := query(`SELECT job, ready_at FROM urls WHERE host = ? AND job > ? AND state = 0
-			ORDER BY job, ready_at LIMIT 1`, host, last).Scan(&last, &ready)
-		if errors.Is(err, sql.ErrNoRows) {
-			return list, nil
-		}
-		if err != nil {
+func queues(host string, query func(string, ...any) (*sql.Rows, error)) (list []jobQueue, err error) {
+	rows, err := query(`WITH RECURSIVE q (job) AS (
+			SELECT min(job) FROM urls WHERE host = ?1 AND state = 0
+			UNION ALL
+			SELECT (SELECT min(u.job) FROM urls u WHERE u.host = ?1 AND u.state = 0 AND u.job > q.job) FROM q WHERE q.job IS NOT NULL)
+		SELECT q.job, (SELECT min(u.ready_at) FROM urls u WHERE u.host = ?1 AND u.state = 0 AND u.job = q.job) FROM q WHERE q.job IS NOT NULL`, host)
+	if err != nil {
+		return nil, fmt.Errorf("read frontier: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var job, ready int64
+		if err := rows.Scan(&job, &ready); err != nil {
 			return nil, fmt.Errorf("read frontier: %w", err)
 		}
-		list = append(list, jobQueue{last, time.UnixMilli(ready)})
+		list = append(list, jobQueue{job, time.UnixMilli(ready)})
 	}
+	return list, rows.Err()
 }
 
 // batch takes addresses of j: as many as a lease may have, and no more pages than there is room for in the job's quota.

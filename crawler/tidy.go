@@ -27,6 +27,8 @@ func (c *Crawler) tidy(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			c.cfg.Log.Error("crawl store cannot be tidied", "error", err)
+			sleep(ctx, storePause)
+			continue
 		}
 		select {
 		case <-ctx.Done():

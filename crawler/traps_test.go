@@ -2,8 +2,14 @@ package crawler
 
 import (
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"sward/crawler/crawltest"
 )
 
 func TestShapesOfMadeUpAddresses(t *testing.T) {
@@ -68,5 +74,52 @@ func TestTrapsAreBounded(t *testing.T) {
 				t.Errorf("addresses queued: got %d, want %d", got, tt.most)
 			}
 		})
+	}
+}
+
+// TestCrawlOfATrapEnds is the same attack over the wire: a calendar without end, a path that grows by itself and a session
+// in each link. The real pages come first, and the job ends at its limit.
+func TestCrawlOfATrapEnds(t *testing.T) {
+	var mu sync.Mutex
+	sessions := 0
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		sessions++
+		links := []string{
+			fmt.Sprintf("/s/a1b2c3d4e5f6%08d/page", sessions), "a/", "/cal/9999/12/31",
+			"/real/1", "/real/2", "/real/3", "/list?PHPSESSID=" + fmt.Sprintf("a1b2c3d4e5f6%08d", sessions),
+		}
+		mu.Unlock()
+		day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		if at, err := time.Parse("/cal/2006/01/02", r.URL.Path); err == nil {
+			day = at
+		}
+		links = append(links, day.AddDate(0, 0, 1).Format("/cal/2006/01/02"), day.AddDate(0, 0, -1).Format("/cal/2006/01/02"))
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, crawltest.Page(r.URL.Path, links...))
+	}))
+	p := start(t, config(n, t.TempDir()))
+	const limit = 40
+	j, documents := p.crawl(object{"url": root, "limit": limit, "sitemap": "skip"})
+	if j.State != Completed || j.Completed != limit {
+		t.Errorf("got %v with %d pages, want completed with %d", j.State, j.Completed, limit)
+	}
+	got := paths(documents)
+	for _, want := range []string{"/real/1", "/real/2", "/real/3"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is missing: made-up pages came before it", want)
+		}
+	}
+	lists := 0
+	for _, path := range got {
+		if strings.HasPrefix(path, "/list") {
+			lists++
+		}
+		if strings.Contains(path, "/9999/") || strings.Contains(path, "a/a/a/a/a") {
+			t.Errorf("%s was crawled", path)
+		}
+	}
+	if lists != 1 {
+		t.Errorf("one page under many sessions: got it %d times, want once", lists)
 	}
 }
