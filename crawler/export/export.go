@@ -155,6 +155,8 @@ func (e *Exporter) failed(w http.ResponseWriter, r *http.Request, name string, e
 	switch {
 	case errors.Is(err, crawler.ErrNoJob):
 		refuse(w, http.StatusNotFound, "NOT_FOUND", "Job not found")
+	case errors.Is(err, errMoved):
+		refuse(w, http.StatusGone, "ARCHIVE_MOVED", err.Error())
 	case errors.Is(err, errTooLarge):
 		refuse(w, http.StatusUnprocessableEntity, "EXPORT_TOO_LARGE", err.Error())
 	default:

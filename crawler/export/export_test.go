@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,12 +27,12 @@ import (
 const sitePages = 30
 
 // crawled is an exporter over a crawl that has ended, and the job.
-func crawled(t *testing.T) (*Exporter, crawler.Job, *crawler.Crawler) {
+func crawled(t *testing.T, dir string) (*Exporter, crawler.Job, *crawler.Crawler) {
 	t.Helper()
 	site, _ := crawltest.Tree(sitePages)
 	n := crawltest.New(t, site)
 	c, err := crawler.Open(crawler.Config{
-		Dir: t.TempDir(), Verify: n.Verify, Suspect: n.Suspect, AuditRate: -1, Delay: time.Millisecond, RetryDelay: 5 * time.Millisecond,
+		Dir: dir, Verify: n.Verify, Suspect: n.Suspect, AuditRate: -1, Delay: time.Millisecond, RetryDelay: 5 * time.Millisecond,
 		OpenCrawl: func(ctx context.Context, _ crawler.Account, avoid []string) (net.Conn, string, error) {
 			return n.OpenCrawl(ctx, avoid)
 		},
@@ -70,7 +72,8 @@ func crawled(t *testing.T) (*Exporter, crawler.Job, *crawler.Crawler) {
 
 // TestExport makes one crawl for all.
 func TestExport(t *testing.T) {
-	e, j, c := crawled(t)
+	dir := t.TempDir()
+	e, j, c := crawled(t, dir)
 	for name, test := range map[string]func(*testing.T, *Exporter, crawler.Job, *crawler.Crawler){
 		"holds every document": holdsEveryDocument, "goes on where it broke off": goesOnWhereItBrokeOff,
 		"refuses in the API's shape": refusesInTheAPIsShape, "table is made once and kept": tableIsMadeOnceAndKept,
@@ -83,6 +86,17 @@ func TestExport(t *testing.T) {
 			}
 			test(t, fresh, j, c)
 		})
+	}
+	// Operators may move the archive's older files away: that is said before the first byte.
+	archive := filepath.Join(dir, "warc")
+	if err := os.Rename(archive, archive+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if r := get(t, e, j, "GET", "format=warc"); r.StatusCode != http.StatusGone || !bytes.Contains(body(t, r), []byte("ARCHIVE_MOVED")) {
+		t.Errorf("without the archive's files: got %d, want 410 ARCHIVE_MOVED", r.StatusCode)
+	}
+	if r := get(t, e, j, "GET", "format=jsonl"); r.StatusCode != http.StatusOK {
+		t.Errorf("JSON lines without the archive's files: got %d, want 200", r.StatusCode)
 	}
 }
 

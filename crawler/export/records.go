@@ -1,7 +1,9 @@
 package export
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"sward/crawler"
@@ -26,17 +28,32 @@ func newRecords(from *crawler.Crawler, j crawler.Job, list []crawler.Delivered) 
 		return nil, err
 	}
 	r := &records{from: from, head: head, place: make([]warc.Location, 0, len(list))}
+	files := make(map[string]bool)
 	seen := make(map[warc.Location]bool, len(list))
 	for _, d := range list {
 		for _, place := range []warc.Location{d.Place, d.Beside} {
 			if place.File != "" && !seen[place] {
 				seen[place] = true
 				r.place = append(r.place, place)
+				files[place.File] = true
 			}
 		}
 	}
+	for name := range files { // before the first byte is promised
+		f, err := from.ArchiveFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, errMoved
+		}
+		if err != nil {
+			return nil, err
+		}
+		f.Close()
+	}
 	return r, nil
 }
+
+// errMoved is the refusal of a job whose records are not here.
+var errMoved = errors.New("the operator has moved records of this job away: take the format jsonl or parquet")
 
 func (r *records) Len() int { return 1 + len(r.place) }
 
