@@ -47,7 +47,7 @@ var imports = map[string][]string{
 	// Layer 3 joins rooms that do not know each other.
 	"crawler/console":        {"crawler", "crawler/api"}, // its test holds the description to the crawler's types
 	"crawler/export":         {"crawler", "crawler/crawltest", "crawler/warc"},
-	"crawler/client":         {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc"}, // its tests call the real door
+	"crawler/client":         {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc", "internal/wire"}, // its tests call the real door
 	"internal/hub":           {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
 	"internal/sandbox":       {"accounting", "crawler", "edge", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
