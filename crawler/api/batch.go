@@ -1,9 +1,18 @@
 package api
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"sward/crawler"
+)
+
+const (
+	listChunk = 1000    // addresses queued in one transaction, so that results of other jobs never wait long
+	maxList   = 100_000 // addresses of a batch
 )
 
 // batchRequest is a list of pages.
@@ -29,6 +38,10 @@ func (s *API) postBatch(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 		refuse(w, http.StatusBadRequest, apiBadRequest, err.Error())
 		return
 	}
+	if len(q.URLs) > maxList {
+		refuse(w, http.StatusBadRequest, apiBadRequest, fmt.Sprintf("urls has from 1 to %d entries, not %d", maxList, len(q.URLs)))
+		return
+	}
 	urls, invalid := sift(q.URLs)
 	ignore := !isV1(r) // the versions' defaults
 	if q.IgnoreInvalid != nil {
@@ -43,6 +56,7 @@ func (s *API) postBatch(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 	if !s.affords(w, r, a, len(urls)) {
 		return
 	}
+	first := urls[:min(len(urls), listChunk)]
 	var j crawler.Job
 	if q.AppendToID != "" {
 		running, err := s.c.Job(r.Context(), a, q.AppendToID)
@@ -50,7 +64,7 @@ func (s *API) postBatch(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 			err = crawler.ErrNoJob
 		}
 		if err == nil {
-			j, err = s.c.Extend(r.Context(), running, urls)
+			j, err = s.c.Extend(r.Context(), running, first)
 		}
 		if err != nil {
 			s.refuseStart(w, r, err)
@@ -59,12 +73,30 @@ func (s *API) postBatch(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 	} else {
 		var ok bool
 		o := q.order(r)
-		o.URLs, o.Webhook, o.Dedupe, o.MaxTime, o.MaxBytes = urls, q.Webhook, q.Dedupe, q.MaxTime, q.MaxBytes
+		o.URLs, o.Webhook, o.Dedupe, o.MaxTime, o.MaxBytes = first, q.Webhook, q.Dedupe, q.MaxTime, q.MaxBytes
 		if j, ok = s.start(w, r, a, crawler.Batch, o); !ok {
 			return
 		}
 	}
+	if err := s.append(r, j, urls[len(first):]); err != nil {
+		s.refuseStart(w, r, err)
+		return
+	}
 	answer(w, http.StatusOK, started{Success: true, ID: j.ID, URL: origin(r) + version(r) + "/batch/scrape/" + j.ID, Invalid: invalid})
+}
+
+// append queues the rest of a list, a chunk at a time. The pages of the chunk before take longer than that, so that the
+// job cannot end in between. One that could not be queued whole is ended: its partner does not know it.
+func (s *API) append(r *http.Request, j crawler.Job, urls []string) error {
+	for chunk := range slices.Chunk(urls, listChunk) {
+		if _, err := s.c.Extend(r.Context(), j, chunk); err != nil {
+			ctx, stop := context.WithTimeout(context.WithoutCancel(r.Context()), cleanUp)
+			defer stop()
+			_, gone := s.abandon(ctx, j)
+			return errors.Join(err, gone)
+		}
+	}
+	return nil
 }
 
 // sift tells addresses that can be fetched from those that cannot, as they were sent.

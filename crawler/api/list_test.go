@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sward/crawler/crawltest"
+	"sward/internal/wire"
 )
 
 func TestBatchFetchesWhatIsListed(t *testing.T) {
@@ -172,5 +174,26 @@ func TestBatchCallsItsWebhook(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("nobody called")
+	}
+}
+
+func TestLongListIsQueuedWhole(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{})
+	n.SetAway(wire.NoEdge)
+	p := start(t, config(n, t.TempDir()))
+	var urls []string
+	for i := range 2*listChunk + 7 {
+		urls = append(urls, fmt.Sprintf("%spage/%d", root, i))
+	}
+	status, got := p.call("POST", "/v2/batch/scrape", object{"urls": urls})
+	if status != 200 {
+		t.Fatalf("got %d %v, want 200", status, got)
+	}
+	id := got["id"].(string)
+	if _, got = p.call("GET", "/v2/batch/scrape/"+id, nil); got["total"] != float64(len(urls)) || got["status"] != "scraping" {
+		t.Errorf("got %v of %v, want %d that wait", got["status"], got["total"], len(urls))
+	}
+	if status, _ = p.call("POST", "/v2/batch/scrape", object{"urls": make([]string, maxList+1)}); status != 400 {
+		t.Errorf("a longer list than is taken: got %d, want 400", status)
 	}
 }
