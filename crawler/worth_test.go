@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"sward/crawler/crawltest"
 	"sward/crawler/fetch"
 	"sward/internal/wire"
 )
@@ -96,6 +99,39 @@ func TestFlawsAreTold(t *testing.T) {
 			if got != c.want {
 				t.Errorf("%s, %s: got %q, want %q (shown %d, said %d)", c.name, formats, got, c.want, x.Shown, x.Said)
 			}
+		}
+	}
+}
+
+// TestPagesThatAreNoneCostNothing has a crawl meet a wall, a notice and a shell: they are named among the errors, the address
+// behind the notice is not followed, and what is delivered and counted are the pages.
+func TestPagesThatAreNoneCostNothing(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{
+		"/":      crawltest.Page("root", "/wall", "/gone", "/shell", "/b"),
+		"/b":     crawltest.Page("b"),
+		"/wall":  `<title>Just a moment...</title><a href="/behind">x</a><script>window._cf_chl_opt={}</script>`,
+		"/gone":  `<title>Page not found</title><p>Oops. <a href="/trap">Try this</a></p>`,
+		"/shell": `<title>App</title><div id=root></div>`,
+		"/trap":  crawltest.Page("trap"), "/behind": crawltest.Page("behind"),
+	})
+	p := start(t, config(n, t.TempDir()))
+	for _, formats := range []string{"markdown", "warc"} {
+		j, documents := p.crawl(object{"url": root, "sitemap": "skip", "scrapeOptions": object{"formats": []string{formats}, "maxAge": 0}})
+		got := make(map[string]string)
+		for _, e := range p.failed(j) {
+			got[strings.TrimPrefix(e.URL, root)] = e.Code + " " + e.Owner
+		}
+		failed := map[string]string{"wall": codeCaptcha + " target", "gone": codeMissing + " target", "shell": codeEmpty + " target"}
+		pages := []string{"/", "/b"}
+		if formats == "warc" { // an archive has the shell as it is
+			delete(failed, "shell")
+			pages = append(pages, "/shell")
+		}
+		if diff := cmp.Diff(failed, got); diff != "" {
+			t.Errorf("%s: errors (-want +got):\n%s", formats, diff)
+		}
+		if diff := cmp.Diff(pages, paths(documents)); diff != "" || j.State != Completed || j.Completed != len(pages) {
+			t.Errorf("%s: %v, %d completed (-want +got):\n%s", formats, j.State, j.Completed, diff)
 		}
 	}
 }
