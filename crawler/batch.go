@@ -185,6 +185,10 @@ func (b *batch) arrive(ctx context.Context, a arrival) {
 		b.tampered(ctx, a)
 		return
 	}
+	if a.edge != "" && b.c.changedCanary(a) {
+		b.accused(ctx, a, "canary", "it changed a page whose content is known")
+		return
+	}
 	b.tempo.note(a)
 	b.patient = max(b.patient, min(a.CrawlDelay, longestDelay))
 	b.pause = max(b.pause, min(a.RetryAfter, maxBackoff))
@@ -268,7 +272,12 @@ func (b *batch) note(err error) {
 // tampered has a page fetched again elsewhere, and tells on the edge. That the page agrees with its
 // attestation fetch.Remote has seen to; here the signature was not the edge's.
 func (b *batch) tampered(ctx context.Context, a arrival) {
-	b.suspect(ctx, a.edge, "forged", "the signature over a page is not the edge's")
+	b.accused(ctx, a, "forged", "the signature over a page is not the edge's")
+}
+
+// accused has a page fetched again elsewhere that came with the proof against its edge.
+func (b *batch) accused(ctx context.Context, a arrival, verdict, reason string) {
+	b.suspect(ctx, a.edge, verdict, reason)
 	o := outcome{job: b.l.job, item: a.item, code: codeTampered, owner: wire.OwnerEdge, detail: "no edge delivered what it signed"}
 	o.again(a.edge, 0, b.c.cfg)
 	b.settle(o)

@@ -98,7 +98,11 @@ type Config struct {
 	// Pictures takes pictures of pages. Nil: format screenshot is not offered.
 	Pictures *render.Renderer
 
-	Agent        string        // User-Agent of every fetch; default fetch.DefaultAgent
+	Agent string // User-Agent of every fetch; default fetch.DefaultAgent
+	// Canaries are pages of which the operator knows the body, by their address, with its SHA-256: whoever brings another one
+	// has changed it.
+	Canaries map[string][32]byte
+
 	AuditRate    float64       // share of pages, of edges with a good name, fetched again by a second road; default 0.02, negative: none of any
 	FirstPages   int           // of a new edge that are all fetched again; default 20
 	Delay        time.Duration // between two requests to one host; default 1 s

@@ -2,8 +2,10 @@ package crawler
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 
@@ -250,4 +252,10 @@ func (b *edgeBook) suspended(edge string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.ofLocked(edge).Suspended
+}
+
+// changedCanary reports whether a page is not what the operator knows it to be.
+func (c *Crawler) changedCanary(a arrival) bool {
+	want, known := c.cfg.Canaries[a.asked]
+	return known && a.Code == wire.OK && a.Status == http.StatusOK && a.truncated() == "" && sha256.Sum256(a.Body) != want
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"math/big"
@@ -210,4 +211,23 @@ func selfSigned(t *testing.T) *tls.Config {
 		t.Fatal(err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}}
+}
+
+// I01: an edge that changes a page of which the operator knows the body is suspended at first sight, and the page is not
+// delivered.
+func TestEdgeThatChangesACanaryIsSuspendedAtOnce(t *testing.T) {
+	site := crawltest.Site{"/": crawltest.Page("root")}
+	n := crawltest.New(t, site, &crawltest.Edge{Lies: true}, &crawltest.Edge{})
+	cfg := config(n, t.TempDir()) // no page is checked by a second road
+	cfg.Canaries = map[string][32]byte{root: sha256.Sum256([]byte(site["/"]))}
+	p := start(t, cfg)
+	for range 4 {
+		_, documents := p.crawl(object{"url": root, "sitemap": "skip"})
+		if len(documents) != 1 || !strings.Contains(documents[0]["markdown"].(string), "honest") {
+			t.Fatalf("delivered: got %v, want the site's own page", documents)
+		}
+	}
+	if got := n.Suspected(); len(got) != 1 || got[n.Edges[0].Name] == "" {
+		t.Errorf("suspended: got %v, want the liar alone", got)
+	}
 }

@@ -34,6 +34,7 @@ type hubFile struct {
 	Debug     string        `yaml:"debug"`
 	Delay     time.Duration `yaml:"delay"`
 	AuditRate float64       `yaml:"audit_rate"`
+	Canaries  canaries      `yaml:"canaries"`
 	Chromium  string        `yaml:"chromium"`
 	Database  string        `yaml:"database"`
 	Limits    partnerLimits `yaml:"limits"`
@@ -44,7 +45,7 @@ type hubFile struct {
 func defaultHubFile() hubFile {
 	return hubFile{
 		Network: "main", Internal: "127.0.0.1:7400", API: "127.0.0.1:7401", Search: "127.0.0.1:7402", Debug: "127.0.0.1:7403",
-		Delay: time.Second, AuditRate: 0.02, Limits: defaultPartnerLimits(), Log: "info", LogFormat: "text",
+		Delay: time.Second, AuditRate: 0.02, Canaries: canaries{}, Limits: defaultPartnerLimits(), Log: "info", LogFormat: "text",
 	}
 }
 
@@ -55,6 +56,9 @@ func (f hubFile) check() error {
 	}
 	if err := botauth.CheckPublic(f.Public); f.Public != "" && err != nil {
 		return fmt.Errorf("public: %w", err)
+	}
+	if _, err := f.Canaries.digests(); err != nil {
+		return fmt.Errorf("canaries: %w", err)
 	}
 	switch {
 	case f.Delay <= 0:
@@ -114,9 +118,13 @@ func runHub(cmd *cobra.Command, dir string, file hubFile) (err error) {
 	if err != nil {
 		return err
 	}
+	known, err := file.Canaries.digests()
+	if err != nil {
+		return err
+	}
 	cfg := hub.Config{
 		Dir: dir, Key: key, Network: file.Network, Consents: []accounting.Hash{edge.ConsentHash(), extension.ConsentHash()}, Log: log,
-		Delay: file.Delay, AuditRate: file.AuditRate, Chromium: file.Chromium, Database: file.Database, Limits: file.Limits.limits(),
+		Delay: file.Delay, AuditRate: file.AuditRate, Canaries: known, Chromium: file.Chromium, Database: file.Database, Limits: file.Limits.limits(),
 		Public: file.Public, Contact: file.Contact,
 	}
 	var listeners listeners

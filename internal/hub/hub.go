@@ -55,11 +55,12 @@ type Config struct {
 	Clock    func() time.Time
 	Log      *slog.Logger
 
-	Roots     *x509.CertPool // for TLS that ends at the crawler; nil: the system's
-	Delay     time.Duration  // between two requests to one host, 0: the crawler's default
-	Chromium  string         // a browser for screenshots, by path or name; empty: they are not offered
-	AuditRate float64        // share of pages fetched by a second road, 0: the crawler's default
-	Database  string         // DSN of the PostgreSQL database that holds crawl jobs, empty: a SQLite file in Dir
+	Roots     *x509.CertPool      // for TLS that ends at the crawler; nil: the system's
+	Delay     time.Duration       // between two requests to one host, 0: the crawler's default
+	Chromium  string              // a browser for screenshots, by path or name; empty: they are not offered
+	Canaries  map[string][32]byte // SHA-256 of the body of pages that the operator knows, by address
+	AuditRate float64             // share of pages fetched by a second road, 0: the crawler's default
+	Database  string              // DSN of the PostgreSQL database that holds crawl jobs, empty: a SQLite file in Dir
 
 	Public  string // https origin at which the world reaches API: the crawler's page and keys; empty: it has neither
 	Contact string // of whoever runs the hub, for the crawler's page
@@ -124,7 +125,7 @@ func Open(cfg Config) (h *Hub, err error) {
 	}
 	crawling := crawler.Config{
 		Dir: filepath.Join(cfg.Dir, "crawl"), Clock: cfg.Clock, Log: cfg.Log, Roots: cfg.Roots,
-		Delay: cfg.Delay, AuditRate: cfg.AuditRate, Database: cfg.Database,
+		Delay: cfg.Delay, AuditRate: cfg.AuditRate, Canaries: cfg.Canaries, Database: cfg.Database,
 		OpenCrawl: h.peers.openCrawl, OpenTunnel: h.peers.openTunnel, OpenThrough: h.peers.openThrough, Verify: h.verify, Network: cfg.Network, Seal: h.seal, Where: h.peers.where,
 		Suspect: h.suspect, Store: h.store,
 		DialHook: h.hooks.dial, HookSecret: h.hooks.secret, Refund: h.refund,
