@@ -60,11 +60,11 @@ func flawOf(a arrival, t text.Content, at *url.URL, o ScrapeOptions) *flaw {
 
 // unworthy reports an answer that is not worth its price, and fills in why.
 func (o *outcome) unworthy(a arrival, t text.Content, at *url.URL) bool {
-	if a.Status >= 300 {
-		return false // whoever gets this wants to see it
+	if a.Status >= 300 || o.job.kind == Map { // whoever gets the first wants to see it; the second delivers addresses
+		return false
 	}
 	f := flawOf(a, t, at, o.job.order.Scrape)
-	if f == nil {
+	if f == nil || f.code == codeLogin && o.job.kind != Crawl && len(a.Hops) == 0 && leadsToLogin(at) { // that form was asked for
 		return false
 	}
 	o.fate, o.code, o.owner, o.detail = fail, f.code, f.owner, f.detail
