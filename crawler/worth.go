@@ -90,7 +90,8 @@ var wallTitles = names(
 	"are you a robot", "are you human", "robot check", "bot check", "security check", "human verification", "robot or human",
 	"verify you are human", "making sure you're not a bot", "pardon our interruption", "client challenge",
 	"access to this page has been denied", "you have been blocked", "sorry, you have been blocked",
-	"vercel security checkpoint", "bitte warten", "sind sie ein roboter", "un momento", "un instant",
+	"vercel security checkpoint", "bitte warten", "sind sie ein roboter", "un instant",
+	"un momento", //nolint:misspell // Spanish
 )
 
 // wallWords have to stand on what has such a title.
