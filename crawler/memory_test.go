@@ -496,6 +496,24 @@ func TestSiteIsLookedAtBeforeAnOldPageIsServed(t *testing.T) {
 	}
 }
 
+func TestPageWithAPictureIsNotServedFromMemory(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	p := start(t, config(n, t.TempDir()))
+	p.crawl(object{"url": root, "sitemap": "skip"})
+	found, err := p.c.memoriesOf(t.Context(), alice.ID, root)
+	if err != nil || found[root] == nil {
+		t.Fatalf("got %v, %v, want the page", found, err)
+	}
+	hour := int64(3_600_000)
+	for format, want := range map[Format]bool{FormatMarkdown: true, FormatScreenshot: false, FormatFullScreenshot: false} {
+		it := item{url: root}
+		a, _, err := p.c.remind(&job{order: Order{Scrape: ScrapeOptions{Formats: []Format{format}, MaxAge: &hour}}}, &it, found[root])
+		if served := a != nil; err != nil || served != want || !served && it.known == nil {
+			t.Errorf("%s: served from memory %t, %v, known %t; want %t, and to be asked whether it changed otherwise", format, served, err, it.known != nil, want)
+		}
+	}
+}
+
 func TestPageThatIsGoneIsForgotten(t *testing.T) {
 	site := crawltest.Site{"/": crawltest.Page("root", "/a"), "/a": crawltest.Page("a")}
 	var gone atomic.Bool
