@@ -104,7 +104,7 @@ func (q *searchRequest) admits(address string) bool {
 	return !slices.ContainsFunc(q.ExcludeDomains, within)
 }
 
-func (q *searchRequest) unmet(v1 bool) string {
+func (q *searchRequest) unmet() string {
 	var names []string
 	if q.TBS != "" {
 		names = append(names, "tbs")
@@ -147,7 +147,7 @@ func (s *API) postSearch(w http.ResponseWriter, r *http.Request, a crawler.Accou
 	for i, f := range found {
 		results = append(results, map[string]any{"url": f.URL, "title": f.Title, "description": f.Description, "position": i + 1})
 	}
-	warning, credits := q.unmet(isV1(r)), 0
+	warning, credits := q.unmet(), 0
 	if q.Scrape != nil && len(q.Scrape.Formats) > 0 && len(found) > 0 {
 		if !s.affords(w, r, a, len(found)) {
 			return

@@ -63,9 +63,9 @@ func (w *watchers) leave() {
 
 // Close ends all connections that watch jobs. Call it when the server takes no more requests.
 func (s *API) Close() error {
-	s.watchers.stop()
-	s.watchers.mu.Lock()   // nobody enters from here on
-	s.watchers.mu.Unlock() //nolint:staticcheck // an empty section is the point: enter has ended
+	s.watchers.mu.Lock()
+	s.watchers.stop() // under the lock: nobody enters from here on
+	s.watchers.mu.Unlock()
 	s.watchers.ended.Wait()
 	return nil
 }
