@@ -59,7 +59,7 @@ var imports = map[string][]string{
 	"internal/bench/scale":   {"accounting", "internal/identity", "internal/tunnel", "internal/wire", "relay"},
 	// Layer 4 is wiring.
 	"internal/testnet": {"docs", "accounting", "crawler", "edge", "indexer", "internal/daemon", "internal/hub", "internal/identity", "internal/sandbox", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay"},
-	"cmd/sward":        {"crawler/botauth", "accounting", "crawler/proof", "docs", "edge", "edge/agent", "extension", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/sandbox", "internal/tunnel", "internal/wire", "policy", "relay", "crawler/warc", "crawler/client"},
+	"cmd/sward":        {"crawler/botauth", "accounting", "crawler/link", "crawler/proof", "docs", "edge", "edge/agent", "extension", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/sandbox", "internal/tunnel", "internal/wire", "policy", "relay", "crawler/warc", "crawler/client"},
 	"cmd/sward-edge":   {"edge/agent", "internal/daemon"},
 	"edge/agent":       {"accounting", "edge", "internal/daemon", "internal/identity", "internal/wire", "policy"},
 	"docs":             {},
