@@ -63,6 +63,7 @@ func (c *Crawler) fetchLease(ctx context.Context, l *lease) (time.Duration, erro
 	b.arrived, b.pause, l.quiet = make([]bool, len(l.items)), l.delay, make(chan struct{})
 	ctx = context.WithValue(ctx, billKey{}, &b.bill)
 	if b.lookFirst(ctx) {
+		b.bill.page() // what was looked at is no page
 		if b.outdated {
 			b.note(b.recall(ctx, true))
 		}
