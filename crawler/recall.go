@@ -337,7 +337,7 @@ func (c *Crawler) remindScrape(ctx context.Context, j *job) error {
 		}
 		read := c.read(ctx, &lease{host: host, job: j, scope: sc, items: []item{it}}, *a)
 		if ctx.Err() != nil {
-			return nil // it stays queued
+			return ctx.Err() // it stays queued
 		}
 		o = &read
 	}
