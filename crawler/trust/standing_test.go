@@ -25,7 +25,7 @@ func findings() (list []Finding) {
 
 // An edge that alters one page of a hundred is found within 300 of its pages that are checked, and suspended later.
 func TestEdgeThatAltersOnePageInAHundredIsFound(t *testing.T) {
-	const runs, within = 20_000, 300
+	const runs, within = 5_000, 300
 	possible := findings()
 	r := rand.New(rand.NewPCG(1, 1))
 	found, guilty, pages, checked := 0, 0, 0, 0
@@ -78,7 +78,7 @@ func TestEdgeThatAltersOnePageInAHundredIsFound(t *testing.T) {
 // Honest edges are accused wrongly as often as the weights assume, and by some sites much more: none is suspended, and
 // at any moment few are watched.
 func TestHonestEdgesAreNeverSuspended(t *testing.T) {
-	const edges, pages, sites = 300, 20_000, 100
+	const edges, pages, sites = 100, 20_000, 100
 	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 	r := rand.New(rand.NewPCG(2, 2))
 	all, watching := make([]Standing, edges), 0
