@@ -4,10 +4,10 @@
 // A job is stored before it is acknowledged (job.go, jobs.go). Its addresses wait in the frontier, a table
 // of one queue per host and job (frontier.go). The scheduler (run.go) leases a host to one edge at a
 // time over all jobs, so that many polite nodes never add up to an attack; a lease is a batch of
-// addresses sent over one crawl stream (batch.go). Each page that comes back carries the edge's signed
+// addresses sent over one crawl stream (batch.go), less those that are remembered well enough (recall.go). Each page that comes back carries the edge's signed
 // attestation, and a sample is fetched again by a second road where TLS ends here (audit.go). It is
-// then read (page.go), archived (warc.go), and settled (settle.go): document, state
-// of the address, new links and counters in one transaction. What was settled waits in the outbox
+// then read (page.go), archived (package warc), compared with the job's other texts (dedupe.go), and settled (settle.go):
+// document, state of the address, new links, counters and what is remembered (remember.go) in one transaction. What was settled waits in the outbox
 // until the index has it (outbox.go). Doors ask for all of this in Go (service.go, results.go); the one that speaks
 // Firecrawl's HTTP is the package api below this one.
 //
