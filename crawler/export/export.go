@@ -69,7 +69,7 @@ type format struct {
 
 var formats = map[string]format{
 	"jsonl":   {".jsonl", "application/x-ndjson; charset=utf-8", 1},
-	"warc":    {".warc.gz", "application/gzip", 1},
+	"warc":    {".warc.gz", "application/warc", 1}, // as registered; that records are compressed is the format's own matter
 	"parquet": {".parquet", "application/vnd.apache.parquet", 1},
 }
 
