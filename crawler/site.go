@@ -135,8 +135,8 @@ func (s *sites) note(origin, edge string, answered bool, found []siteFile) error
 	}
 	err := s.store.update(func(t *tx) error {
 		old := now.Add(-cardLife).UnixMilli()
-		for _, table := range []string{"sites", "site_files"} {
-			if _, err := t.do("DELETE FROM "+table+" WHERE seen_at < ?", old); err != nil {
+		for _, expire := range []string{"DELETE FROM sites WHERE seen_at < ?", "DELETE FROM site_files WHERE seen_at < ?"} {
+			if _, err := t.do(expire, old); err != nil {
 				return err
 			}
 		}
