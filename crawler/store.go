@@ -169,7 +169,7 @@ func (s *store) beginLocked() error {
 			return err
 		}
 	}
-	s.disconnect() // of a connection that is broken: its errors say no more than that
+	_ = s.disconnect() // of a connection that is broken: its errors say no more than that
 	if err := s.connect(); err != nil {
 		return err
 	}

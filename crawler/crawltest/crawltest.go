@@ -75,7 +75,7 @@ func New(t testing.TB, site http.Handler, edges ...*Edge) *Network {
 			front = httptest.NewServer(tampered(site))
 			t.Cleanup(front.Close)
 		}
-		e.Dial = func() (net.Conn, error) { return net.Dial("tcp", front.Listener.Addr().String()) }
+		e.Dial = func() (net.Conn, error) { return dial(front.Listener.Addr().String()) }
 	}
 	return n
 }
@@ -86,7 +86,7 @@ func Before(hostport string, edges ...*Edge) *Network {
 	for i, e := range edges {
 		e.Name = fmt.Sprintf("edge-%d", i)
 		e.Key = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i)}, ed25519.SeedSize)) // the same in every process of a test
-		e.Dial = func() (net.Conn, error) { return net.Dial("tcp", hostport) }
+		e.Dial = func() (net.Conn, error) { return dial(hostport) }
 	}
 	return n
 }
@@ -98,7 +98,7 @@ func tampered(site http.Handler) http.Handler {
 		site.ServeHTTP(answer, r)
 		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
-		w.Write(bytes.ReplaceAll(answer.Body.Bytes(), []byte("honest"), []byte("tampered with, so that nothing of this text is the same any more")))
+		_, _ = w.Write(bytes.ReplaceAll(answer.Body.Bytes(), []byte("honest"), []byte("tampered with, so that nothing of this text is the same any more")))
 	})
 }
 
@@ -147,7 +147,7 @@ func (n *Network) OpenCrawl(ctx context.Context, avoid []string) (net.Conn, stri
 	}
 	go func() {
 		defer far.Close()
-		fetch.Serve(context.WithoutCancel(ctx), far, f, [32]byte{1}, sign, e.Allow) // its error is what the crawler sees too
+		_ = fetch.Serve(context.WithoutCancel(ctx), far, f, [32]byte{1}, sign, e.Allow) // its error is what the crawler sees too
 	}()
 	return near, e.Name, nil
 }
@@ -190,4 +190,8 @@ func (n *Network) Verify(edge string, attest, sig []byte) bool {
 		}
 	}
 	return false
+}
+
+func dial(hostport string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(context.Background(), "tcp", hostport)
 }

@@ -1,6 +1,7 @@
 package crawltest
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"net/url"
@@ -50,7 +51,7 @@ func Postgres(t testing.TB) string {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec("CREATE SCHEMA " + schema); err != nil {
+	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
 		t.Fatal(err)
 	}
 	return dsn(schema)
@@ -64,8 +65,8 @@ func dsn(schema string) string {
 func StopPostgres() {
 	p := &postgres
 	if p.server != nil {
-		p.server.Process.Signal(syscall.SIGQUIT) // at once: nobody needs the files
-		p.server.Wait()
+		_ = p.server.Process.Signal(syscall.SIGQUIT) // at once: nobody needs the files
+		_ = p.server.Wait()
 	}
 	if p.dir != "" {
 		os.RemoveAll(p.dir)
@@ -82,8 +83,8 @@ func startPostgres() (absent string, err error) {
 	var as syscall.SysProcAttr
 	owner := os.Getuid()
 	if owner == 0 { // which PostgreSQL refuses to run as
-		u, err := user.Lookup("postgres")
-		if err != nil {
+		u, unknown := user.Lookup("postgres")
+		if unknown != nil { //nolint:nilerr // it is why the test is skipped
 			return "there is no user postgres to run PostgreSQL as", nil
 		}
 		uid, _ := strconv.Atoi(u.Uid)
@@ -99,7 +100,7 @@ func startPostgres() (absent string, err error) {
 	}
 	data := filepath.Join(postgres.dir, "data")
 	command := func(name string, args ...string) *exec.Cmd {
-		c := exec.Command(filepath.Join(bin, name), args...)
+		c := exec.CommandContext(context.Background(), filepath.Join(bin, name), args...)
 		c.Dir, c.SysProcAttr = postgres.dir, &as
 		return c
 	}
@@ -134,7 +135,7 @@ func postgresReady() error {
 	}
 	defer db.Close()
 	for deadline := time.Now().Add(readyWithin); ; time.Sleep(20 * time.Millisecond) {
-		if err = db.Ping(); err == nil || time.Now().After(deadline) {
+		if err = db.PingContext(context.Background()); err == nil || time.Now().After(deadline) {
 			return err
 		}
 	}

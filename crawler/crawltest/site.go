@@ -26,7 +26,7 @@ func (s Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	}
-	io.WriteString(w, body)
+	_, _ = io.WriteString(w, body)
 }
 
 // Page is an HTML page with a title, an honest text and links.
@@ -65,6 +65,6 @@ func Tree(n int) (Site, []string) {
 // Noise is n bytes that no compression makes fewer, the same each time.
 func Noise(n int) []byte {
 	b := make([]byte, n)
-	rand.NewChaCha8([32]byte{1}).Read(b)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
 }
