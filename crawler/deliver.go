@@ -72,20 +72,8 @@ func (c *Crawler) deliver(ctx context.Context) error {
 
 // deliverOnce gives each job with a due event its turn, and returns how many jobs those were.
 func (c *Crawler) deliverOnce(ctx context.Context, client *http.Client) (int, error) {
-	rows, err := c.store.rows(ctx, "SELECT job FROM events WHERE ready_at <= ? GROUP BY job ORDER BY min(id) LIMIT ?",
-		c.cfg.Clock().UnixMilli(), hooksAtOnce)
+	due, err := c.callsDue(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read events: %w", err)
-	}
-	var due []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return 0, errors.Join(err, rows.Close())
-		}
-		due = append(due, id)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return 0, fmt.Errorf("read events: %w", err)
 	}
 	failed := make([]error, len(due))
@@ -95,6 +83,24 @@ func (c *Crawler) deliverOnce(ctx context.Context, client *http.Client) (int, er
 	}
 	calling.Wait()
 	return len(due), errors.Join(failed...)
+}
+
+// callsDue lists the jobs that have a due event, the one that has waited longest first.
+func (c *Crawler) callsDue(ctx context.Context) (due []int64, err error) {
+	rows, err := c.store.rows(ctx, "SELECT job FROM events WHERE ready_at <= ? GROUP BY job ORDER BY min(id) LIMIT ?",
+		c.cfg.Clock().UnixMilli(), hooksAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		due = append(due, id)
+	}
+	return due, rows.Err()
 }
 
 // event is a row of events.
@@ -128,17 +134,15 @@ func (c *Crawler) call(ctx context.Context, client *http.Client, id int64) error
 		if err != nil {
 			return err
 		}
+		var refused error
 		if body != nil {
-			err = c.post(ctx, client, j.account, hook, body)
+			refused = c.post(ctx, client, j.account, hook, body)
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped in mid-call: it is made again
+			return nil // stopped in mid-call: it is made again
 		}
-		if err := c.called(id, e, err); err != nil {
+		if err := c.called(id, e, refused); err != nil || refused != nil {
 			return err
-		}
-		if err != nil {
-			return nil
 		}
 	}
 	return nil

@@ -153,24 +153,8 @@ func (c *Crawler) refundOnce(ctx context.Context, all bool) error {
 	if all {
 		query = "SELECT owner, bytes FROM refunds WHERE bytes > 0 ORDER BY account LIMIT ?"
 	}
-	rows, err := c.store.rows(ctx, query, maxRefunds)
+	counts, err := c.counts(ctx, query)
 	if err != nil {
-		return fmt.Errorf("read refunds: %w", err)
-	}
-	type count struct {
-		account Account
-		bytes   int64
-	}
-	var counts []count
-	for rows.Next() {
-		var owner string
-		var n count
-		if err := errors.Join(rows.Scan(&owner, &n.bytes), json.Unmarshal([]byte(owner), &n.account)); err != nil {
-			return errors.Join(fmt.Errorf("read refunds: %w", err), rows.Close())
-		}
-		counts = append(counts, n)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return fmt.Errorf("read refunds: %w", err)
 	}
 	for _, n := range counts {
@@ -186,4 +170,30 @@ func (c *Crawler) refundOnce(ctx context.Context, all bool) error {
 		}
 	}
 	return nil
+}
+
+// count is a row of refunds.
+type count struct {
+	account Account
+	bytes   int64
+}
+
+func (c *Crawler) counts(ctx context.Context, query string) (all []count, err error) {
+	rows, err := c.store.rows(ctx, query, maxRefunds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var owner string
+		var n count
+		if err := rows.Scan(&owner, &n.bytes); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(owner), &n.account); err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, rows.Err()
 }
