@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,7 +129,9 @@ func (c *Crawler) settleGroup(ctx context.Context, group []*settlement) error {
 	}
 	signal(c.wake)
 	signal(c.filled)
-	signal(c.hooked)
+	if slices.ContainsFunc(group, func(s *settlement) bool { return s.job.order.Webhook != nil }) {
+		signal(c.hooked)
+	}
 	return nil
 }
 

@@ -72,16 +72,23 @@ func swardRoad(s stage) func(context.Context, plan, string) (crawl, error) {
 				if err := pprof.StartCPUProfile(file); err != nil {
 					return err
 				}
-				defer pprof.StopCPUProfile()
 			}
-			got, err = timed(func() (int, error) { return crawlOnce(ctx, box, p, s) })
-			return err
+			var job crawler.Job
+			got, err = timed(func() (_ int, err error) {
+				job, err = crawlOnce(ctx, box, p, s)
+				return job.Completed, err
+			})
+			if err != nil {
+				return err
+			}
+			pprof.StopCPUProfile()
+			return sameSet(ctx, box.Hub().Crawler, job, p)
 		})
 		return got, err
 	}
 }
 
-func crawlOnce(ctx context.Context, box *sandbox.Sandbox, p plan, s stage) (int, error) {
+func crawlOnce(ctx context.Context, box *sandbox.Sandbox, p plan, s stage) (crawler.Job, error) {
 	c := box.Hub().Crawler
 	limit := 100_000
 	order := crawler.Order{URL: "http://" + siteName + "/" + p.start, Sitemap: "skip", Limit: &limit, IncludePaths: []string{`\.html$`}}
@@ -91,27 +98,27 @@ func crawlOnce(ctx context.Context, box *sandbox.Sandbox, p plan, s stage) (int,
 	account := crawler.Account{ID: box.Info().Partner, Name: box.Info().Partner, Purpose: "market-research"}
 	job, err := c.Start(ctx, account, crawler.Crawl, order)
 	if err != nil {
-		return 0, err
+		return job, err
 	}
 	job, err = c.Wait(ctx, job)
 	if err != nil {
-		return 0, err
+		return job, err
 	}
 	if job.State != crawler.Completed {
-		return 0, fmt.Errorf("the job ended as %s: %s", job.State, job.Explain())
+		return job, fmt.Errorf("the job ended as %s: %s", job.State, job.Explain())
 	}
 	if job.Failed > 0 {
 		failed, err := c.Errors(ctx, job)
 		if err != nil {
-			return 0, err
+			return job, err
 		}
 		for _, e := range failed { // a link into nothing is the site's own
 			if e.Code != "http_404" {
-				return 0, errors.New(e.URL + ": " + e.Error)
+				return job, errors.New(e.URL + ": " + e.Error)
 			}
 		}
 	}
-	return job.Completed, sameSet(ctx, c, job, p)
+	return job, nil
 }
 
 // sameSet compares what was delivered with the independent list: a fast crawl that misses pages is no result.
