@@ -139,7 +139,7 @@ func (c *Crawler) call(ctx context.Context, client *http.Client, id int64) error
 			refused = c.post(ctx, client, j.account, hook, body)
 		}
 		if ctx.Err() != nil {
-			return nil // stopped in mid-call: it is made again
+			break // stopped in mid-call: it is made again
 		}
 		if err := c.called(id, e, refused); err != nil || refused != nil {
 			return err

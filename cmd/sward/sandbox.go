@@ -118,6 +118,11 @@ A crawl of the whole site, and its result (put the id that the first prints into
   curl -s -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' -d '{"url":"%[7]s/","limit":100}' %[8]s/v2/crawl
   curl -s -H 'Authorization: Bearer %[3]s' %[8]s/v2/crawl/ID
 
+The same as one file, checked; and a page to watch jobs with (the key is %[3]s):
+
+  SWARD_KEY=%[3]s sward crawl %[7]s/ --api %[8]s -o site.warc.gz
+  %[8]s/console
+
 Search what was crawled, as JSON and as a page for people:
 
   curl -s '%[9]s/search?q=receipt'
