@@ -128,24 +128,29 @@ func (c *Crawler) call(ctx context.Context, client *http.Client, id int64) error
 	if err != nil {
 		return err
 	}
-	for end := time.Now().Add(hookTurn); len(due) > 0 && time.Now().Before(end) && ctx.Err() == nil; due = due[1:] {
-		e := due[0]
-		body, err := c.eventBody(ctx, j, hook, e)
-		if err != nil {
-			return err
-		}
-		var refused error
-		if body != nil {
-			refused = c.post(ctx, client, j.account, hook, body)
-		}
-		if ctx.Err() != nil {
-			break // stopped in mid-call: it is made again
-		}
-		if err := c.called(id, e, refused); err != nil || refused != nil {
+	for end := time.Now().Add(hookTurn); len(due) > 0 && time.Now().Before(end); due = due[1:] {
+		if taken, err := c.tell(ctx, client, j, hook, due[0]); err != nil || !taken {
 			return err
 		}
 	}
 	return nil
+}
+
+// tell makes one call and settles it. It reports whether the event was taken; one that was cut off by the end of ctx is
+// neither taken nor failed, and is told again.
+func (c *Crawler) tell(ctx context.Context, client *http.Client, j *job, hook Webhook, e event) (taken bool, err error) {
+	body, err := c.eventBody(ctx, j, hook, e)
+	if err != nil {
+		return false, err
+	}
+	var refused error
+	if body != nil {
+		refused = c.post(ctx, client, j.account, hook, body)
+	}
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	return refused == nil, c.called(j.id, e, refused)
 }
 
 func (c *Crawler) eventsDue(ctx context.Context, job int64) (due []event, err error) {
