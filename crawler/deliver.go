@@ -148,7 +148,7 @@ func (c *Crawler) tell(ctx context.Context, client *http.Client, j *job, hook We
 		refused = c.post(ctx, client, j.account, hook, body)
 	}
 	if ctx.Err() != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // the end of the program is no failure of the call
 	}
 	return refused == nil, c.called(j.id, e, refused)
 }
