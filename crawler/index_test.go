@@ -217,3 +217,37 @@ func TestScrapedPageStaysOutOfTheIndex(t *testing.T) {
 		t.Errorf("the index has %v, want the crawled page alone", n.Stored())
 	}
 }
+
+// J21: what a page claims to be the canonical address of, it may claim of anybody's. It is told, and moves nothing.
+func TestClaimedCanonicalAddressMovesNoPage(t *testing.T) {
+	const claim = `<link rel=canonical href="https://bank.test/login"></head>`
+	n := crawltest.New(t, crawltest.Site{
+		"/": strings.Replace(crawltest.Page("root", "/a"), "</head>", claim, 1), "/a": strings.Replace(crawltest.Page("a"), "</head>", claim, 1),
+	})
+	var mu sync.Mutex
+	indexed := map[string]bool{}
+	cfg := config(n, t.TempDir())
+	cfg.Store = func(_ context.Context, pages ...Page) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, p := range pages {
+			for _, address := range append(p.Also, p.URL) {
+				indexed[address] = true
+			}
+		}
+		return nil
+	}
+	p := start(t, cfg)
+	_, documents := p.crawl(object{"url": root, "sitemap": "skip"})
+	if diff := cmp.Diff([]string{"/", "/a"}, paths(documents)); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+	waitFor(t, "the index to have both", func() bool { mu.Lock(); defer mu.Unlock(); return indexed[root] && indexed[root+"a"] })
+	mu.Lock()
+	defer mu.Unlock()
+	for address := range indexed {
+		if strings.Contains(address, "bank.test") {
+			t.Errorf("the index has a page under %s, which its site does not own", address)
+		}
+	}
+}

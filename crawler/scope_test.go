@@ -22,6 +22,7 @@ func TestScopeStaysBelowTheStartPath(t *testing.T) {
 	}
 }
 
+// J18: wherever a base or a refresh leads.
 func TestScopeRefusesWhatNoEdgeMayReach(t *testing.T) {
 	s, err := newScope(Order{URL: root, AllowExternalLinks: true}, root)
 	if err != nil {

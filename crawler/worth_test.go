@@ -16,7 +16,7 @@ import (
 const sentence = "The meadow is mown late in the year, so that the birds can raise their young and the seeds of the flowers ripen. "
 
 // TestFlawsAreTold has pages in the shape in which the walls and notices of real makers and shops come, and beside each an
-// honest page that looks like it.
+// honest page that looks like it. (J25)
 func TestFlawsAreTold(t *testing.T) {
 	for _, c := range []struct {
 		name, url, body, formats, want string

@@ -97,6 +97,7 @@ var hostile = Document{
 	Edge:  `"><script>alert(7)</script>`, Hash: `'><script>8</script>`, Language: `en" onclick="alert(9)`,
 }
 
+// K01.
 func TestResultPageShowsHostileTextAsText(t *testing.T) {
 	x := openAt(t, t.TempDir())
 	put(t, x, hostile)

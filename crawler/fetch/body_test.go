@@ -113,6 +113,7 @@ func TestFilesStayAsTheyAre(t *testing.T) {
 	}
 }
 
+// J01, J02: bombs in every coding.
 func TestBombsStopAtTheDecodedLimit(t *testing.T) {
 	const limit = 1 << 20
 	zeros := make([]byte, 16<<20)
@@ -125,6 +126,7 @@ func TestBombsStopAtTheDecodedLimit(t *testing.T) {
 	}
 }
 
+// J01, J02: stacked codings, and a zstd window that nobody needs.
 func TestCodingsThatAreRefused(t *testing.T) {
 	gz := encode(t, "gzip", []byte("x"))
 	// A zstd frame whose window is 2 GiB: magic, descriptor, window exponent 21 (RFC 8878 §3.1.1.1.2).

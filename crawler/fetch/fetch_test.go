@@ -149,6 +149,7 @@ func TestHeadsAreKeptByteForByte(t *testing.T) {
 	})
 }
 
+// J03: an endless head.
 func TestHeadsHaveALimit(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.site("site.example:80", noRobots(func(rw http.ResponseWriter, req *http.Request) {
@@ -171,6 +172,7 @@ func TestHeadsHaveALimit(t *testing.T) {
 	})
 }
 
+// J20: there is no cookie jar to fill, and none to share.
 func TestNoStateCrossesRequests(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.site("site.example:80", noRobots(func(rw http.ResponseWriter, req *http.Request) {
@@ -204,6 +206,7 @@ func TestTLSIsVerified(t *testing.T) {
 	})
 }
 
+// J24.
 func TestLyingContentLength(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		answer := func(length int) func(net.Conn) {
@@ -224,6 +227,7 @@ func TestLyingContentLength(t *testing.T) {
 	})
 }
 
+// J03: an endless body, and one that never starts.
 func TestSlowTargetsEndInTime(t *testing.T) {
 	drip := func(first, piece string, every time.Duration) func(net.Conn) {
 		return func(c net.Conn) {

@@ -112,6 +112,7 @@ var robotsCases = []struct {
 	{"colon in the pattern", "User-agent: *\nDisallow: /a:b\n", "SwardBot", "/a:b", false, "Disallow: /a:b"},
 }
 
+// J10.
 func TestRobotsFollowRFC9309(t *testing.T) {
 	if len(robotsCases) < 60 {
 		t.Fatalf("%d cases, want at least 60", len(robotsCases))
@@ -126,6 +127,7 @@ func TestRobotsFollowRFC9309(t *testing.T) {
 	}
 }
 
+// J07.
 func TestRobotsReadOnlyTheFirst500KiB(t *testing.T) {
 	padding := strings.Repeat("# padding\n", maxRobots/10)
 	head := "User-agent: *\nDisallow: /head\n"

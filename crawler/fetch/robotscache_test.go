@@ -16,6 +16,7 @@ import (
 	"sward/internal/wire"
 )
 
+// J08.
 func TestRobotsStatusDecides(t *testing.T) {
 	const forbids = "User-agent: *\nDisallow: /\n"
 	for status, want := range map[int]struct {
@@ -47,6 +48,7 @@ func TestRobotsStatusDecides(t *testing.T) {
 	}
 }
 
+// J08.
 func TestRobotsAreFollowedFiveTimes(t *testing.T) {
 	for hops, want := range map[int]wire.Code{1: wire.RobotsDenied, 5: wire.RobotsDenied, 6: wire.OK, 50: wire.OK} {
 		inWorld(t, func(t *testing.T, w *world) {

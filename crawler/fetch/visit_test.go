@@ -37,6 +37,7 @@ func TestRedirectsAreFollowedAndRecorded(t *testing.T) {
 	})
 }
 
+// J04: loops and chains.
 func TestRedirectsEnd(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.site("count.example:80", noRobots(func(rw http.ResponseWriter, req *http.Request) {
@@ -62,6 +63,7 @@ func TestRedirectsEnd(t *testing.T) {
 	})
 }
 
+// J04, J18: to other schemes, and into a home.
 func TestRedirectMeetsTheSameDoor(t *testing.T) {
 	cases := []struct {
 		name, location string

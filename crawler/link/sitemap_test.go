@@ -58,6 +58,7 @@ func TestSitemapReadsEveryFormatSitesUse(t *testing.T) {
 
 const sitemapHead = `<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">`
 
+// J14.
 func TestSitemapRefusesHostileFiles(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("https://secret.example/"), 0o600); err != nil {

@@ -147,6 +147,7 @@ func checkHarmless(t testing.TB, x Content) {
 	}
 }
 
+// K03, and K04 in its worst forms.
 func TestHostilePageBecomesHarmless(t *testing.T) {
 	source, err := os.ReadFile("testdata/extract/hostile.html")
 	if err != nil {
@@ -223,6 +224,7 @@ func TestExtractRefusesBadSelectors(t *testing.T) {
 	}
 }
 
+// J19.
 func TestExtractDecodesWhatPagesDeclare(t *testing.T) {
 	utf16 := func(s string) string {
 		var b strings.Builder
@@ -254,6 +256,7 @@ func TestExtractDecodesWhatPagesDeclare(t *testing.T) {
 	}
 }
 
+// J26.
 func TestExtractTreatsContentByTypeAndLook(t *testing.T) {
 	zip := "PK\x03\x04\x14\x00\x00\x00\x08\x00"
 	for _, c := range []struct{ name, contentType, body, want string }{ // want "" is ErrNotText
@@ -294,6 +297,7 @@ func TestPlainTextStaysInsideItsFence(t *testing.T) {
 	}
 }
 
+// J17.
 func TestExtractIsBounded(t *testing.T) {
 	var links strings.Builder
 	for n := range 20_000 {
@@ -371,6 +375,7 @@ func TestTooLargePageIsRefused(t *testing.T) {
 	}
 }
 
+// J16.
 func TestSlowPageCostsItsBudgetAndNoMore(t *testing.T) {
 	source := strings.Repeat("<p>word <b>and</b> word</p>", 20_000)
 	_, err := Extract(t.Context(), []byte(source), "text/html", nil, Options{MainOnly: true, Budget: time.Nanosecond})

@@ -2,6 +2,7 @@ package text
 
 import "testing"
 
+// K04.
 func TestHiddenTextGoesAndLayoutStays(t *testing.T) {
 	const told = "What everybody reads is longer than this page's menu and its little secret together."
 	for _, c := range []struct {
