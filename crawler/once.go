@@ -57,6 +57,14 @@ func (c *Crawler) Held(ctx context.Context, a Account, name string) (Job, error)
 	return c.Job(ctx, a, id)
 }
 
+// Forget frees the name of a job's order, for who gives the order again.
+func (c *Crawler) Forget(_ context.Context, j Job) error {
+	return c.store.update(func(tx *tx) error {
+		_, err := tx.do("DELETE FROM once WHERE account = ? AND job = ?", j.Account.ID, j.ID)
+		return err
+	})
+}
+
 // forgetNames frees the names that were taken long ago.
 func (t *tx) forgetNames(now time.Time) error {
 	_, err := t.do("DELETE FROM once WHERE at <= ?", now.Add(-onceMemory).UnixMilli())

@@ -79,6 +79,9 @@ func (s *API) postBatch(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 		}
 	}
 	if err := s.append(r, j, urls[len(first):]); err != nil {
+		if q.AppendToID == "" {
+			err = errors.Join(err, s.undo(r, j))
+		}
 		s.refuseStart(w, r, err)
 		return
 	}
@@ -86,17 +89,24 @@ func (s *API) postBatch(w http.ResponseWriter, r *http.Request, a crawler.Accoun
 }
 
 // append queues the rest of a list, a chunk at a time. The pages of the chunk before take longer than that, so that the
-// job cannot end in between. One that could not be queued whole is ended: its partner does not know it.
+// job cannot end in between. What could not be appended to a job that runs changes nothing of what it has: the same list
+// sent again adds what is missing.
 func (s *API) append(r *http.Request, j crawler.Job, urls []string) error {
 	for chunk := range slices.Chunk(urls, listChunk) {
 		if _, err := s.c.Extend(r.Context(), j, chunk); err != nil {
-			ctx, stop := context.WithTimeout(context.WithoutCancel(r.Context()), cleanUp)
-			defer stop()
-			_, gone := s.abandon(ctx, j)
-			return errors.Join(err, gone)
+			return err
 		}
 	}
 	return nil
+}
+
+// undo ends a job that could not be queued whole, which its partner does not know, and frees the name of its order: who
+// sends it again gets a job.
+func (s *API) undo(r *http.Request, j crawler.Job) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(r.Context()), cleanUp)
+	defer stop()
+	_, err := s.abandon(ctx, j)
+	return errors.Join(err, s.c.Forget(ctx, j))
 }
 
 // sift tells addresses that can be fetched from those that cannot, as they were sent.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sward/crawler"
 	"sward/crawler/crawltest"
 	"sward/internal/wire"
 )
@@ -111,6 +112,25 @@ func TestAnOrderIsTakenOnceUnderItsName(t *testing.T) {
 	}
 }
 
+func TestOrderThatIsUndoneMayBeGivenAgain(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{})
+	n.SetAway(wire.NoEdge)
+	p := start(t, config(n, t.TempDir()))
+	p.header = http.Header{"X-Idempotency-Key": {"one"}}
+	id := p.begin(object{"url": root})
+	j, err := p.served.c.Job(t.Context(), crawler.Account{ID: "id-alice"}, id)
+	if err == nil {
+		err = p.served.undo(httptest.NewRequest("POST", "/", nil), j)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, got := p.call("GET", "/v2/crawl/"+id, nil); got["status"] != "cancelled" {
+		t.Errorf("the job: got %v, want it cancelled", got["status"])
+	}
+	p.begin(object{"url": root}) // 409 if the name were still taken
+}
+
 func TestJobsAreListedNewestFirst(t *testing.T) {
 	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
 	p := start(t, config(n, t.TempDir()))
@@ -195,5 +215,23 @@ func TestLongListIsQueuedWhole(t *testing.T) {
 	}
 	if status, _ = p.call("POST", "/v2/batch/scrape", object{"urls": make([]string, maxList+1)}); status != 400 {
 		t.Errorf("a longer list than is taken: got %d, want 400", status)
+	}
+}
+
+func TestListThatDoesNotFitLeavesItsJobAlone(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{})
+	n.SetAway(wire.NoEdge)
+	p := start(t, config(n, t.TempDir()))
+	_, got := p.call("POST", "/v2/batch/scrape", object{"urls": []string{root}})
+	id, _ := got["id"].(string)
+	urls := make([]string, maxList)
+	for i := range urls {
+		urls[i] = fmt.Sprintf("%s%d", root, i)
+	}
+	if status, got := p.call("POST", "/v2/batch/scrape", object{"urls": urls, "appendToId": id}); status != 400 || got["code"] != apiBadRequest {
+		t.Errorf("a page more than a batch has: got %d %v, want 400", status, got)
+	}
+	if _, got = p.call("GET", "/v2/batch/scrape/"+id, nil); got["status"] != "scraping" {
+		t.Errorf("the job that runs: got %v, want it to go on", got["status"])
 	}
 }
