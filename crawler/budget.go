@@ -84,7 +84,7 @@ func (t *tx) hold(job int64, why wire.Code, now time.Time) error {
 		if day := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour); day.Before(again) {
 			again = day
 		}
-		_, err := t.do("UPDATE jobs SET resume_at = ?, waiting = ? WHERE id = ?", again.UnixMilli(), reason(why.Name(), why.Meaning()), job)
+		_, err := t.do("UPDATE jobs SET resume_at = ?, waiting = ?, stalled = 0 WHERE id = ?", again.UnixMilli(), reason(why.Name(), why.Meaning()), job)
 		return err
 	}
 	_, err := t.do("UPDATE jobs SET stalled = ? WHERE id = ? AND stalled = 0", now.UnixMilli(), job)

@@ -168,6 +168,10 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 		}
 		o.fate, o.links = skip, append([]lead{end}, o.links...)
 	}
+	if open, err := t.open(o.item.id); err != nil || !open {
+		o.fate = skip // another address led to the same page first, and took the document
+		return Scraping, err
+	}
 	if o.fate == deliver {
 		first, err := t.firstAt(o)
 		if err != nil {
@@ -188,13 +192,8 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 	if state == urlDone && j.kind == Map {
 		state = urlListed
 	}
-	n, err := t.do("UPDATE urls SET state = ? WHERE id = ? AND state = 0", state, o.item.id)
-	if err != nil {
+	if _, err := t.do("UPDATE urls SET state = ? WHERE id = ?", state, o.item.id); err != nil {
 		return 0, err
-	}
-	if n == 0 {
-		o.fate = skip // another address led to the same page first, and took the document
-		return Scraping, nil
 	}
 	if err := t.record(o, j, now); err != nil {
 		return 0, err
@@ -206,6 +205,14 @@ func (t *tx) settle(o *outcome, now time.Time) (State, error) {
 		return 0, err
 	}
 	return t.conclude(j, now)
+}
+
+// open reports whether nothing has come of an address yet. It is asked before o takes anything: what an address takes that has
+// had its page would be lost to the job.
+func (t *tx) open(id int64) (bool, error) {
+	var state int
+	err := t.query("SELECT state FROM urls WHERE id = ?", id).Scan(&state)
+	return err == nil && state == urlQueued, err
 }
 
 // firstAt reports whether the page at the end of o's redirects is new to the job, and takes it: the
@@ -314,16 +321,17 @@ func (t *tx) postpone(o *outcome, now time.Time) error {
 		return err
 	}
 	// stalled keeps its first time: the job waits since then.
-	_, err := t.do("UPDATE jobs SET stalled = CASE WHEN ?1 = 0 OR stalled = 0 THEN ?1 ELSE stalled END WHERE id = ?2", stalled, o.job.id)
+	_, err := t.do("UPDATE jobs SET stalled = CASE WHEN CAST(?1 AS BIGINT) = 0 OR stalled = 0 THEN ?1 ELSE stalled END WHERE id = ?2", stalled, o.job.id)
 	return err
 }
 
 // conclude ends the job when it has all it asked for or nothing is left to fetch.
 func (t *tx) conclude(j *job, now time.Time) (State, error) {
 	var kind Kind
+	var state State
 	var completed, failed, left int
-	err := t.query("SELECT kind, completed, failed, pages + seeds FROM jobs WHERE id = ?", j.id).Scan(&kind, &completed, &failed, &left)
-	if err != nil || completed < j.quota && left > 0 {
+	err := t.query("SELECT kind, state, completed, failed, pages + seeds FROM jobs WHERE id = ?", j.id).Scan(&kind, &state, &completed, &failed, &left)
+	if err != nil || state != Scraping || completed < j.quota && left > 0 {
 		return Scraping, err
 	}
 	if completed == 0 && failed > 0 && kind != Batch { // a site that nothing could be had of is not a success

@@ -1,0 +1,95 @@
+package crawler
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"sward/internal/wire"
+)
+
+// queued is the item of an address of j.
+func queued(t *testing.T, c *Crawler, j *job, address string) item {
+	t.Helper()
+	it := item{kind: kindPage, url: address}
+	if err := c.store.row(t.Context(), "SELECT id FROM urls WHERE job = ? AND url = ?", j.id, address).Scan(&it.id); err != nil {
+		t.Fatalf("%s: %v", address, err)
+	}
+	return it
+}
+
+// settleNow settles an outcome without the settler.
+func settleNow(t *testing.T, c *Crawler, o outcome) fate {
+	t.Helper()
+	s := &settlement{outcome: o}
+	if err := c.settleGroup(t.Context(), []*settlement{s}); err != nil {
+		t.Fatal(err)
+	}
+	return s.fate
+}
+
+// TestRedirectOfASettledAddressTakesNothing: a site may send two readers in a circle, and an address that another's redirect
+// has brought may come a second time, from an edge that is still at it.
+func TestRedirectOfASettledAddressTakesNothing(t *testing.T) {
+	c, j := bench(t, 1, 2)
+	const zero, one = "http://host-0.test/0", "http://host-0.test/1"
+	page := outcome{job: j, fate: deliver, document: []byte("{}")}
+	first := page
+	first.item, first.final = queued(t, c, j, root), zero
+	if got := settleNow(t, c, first); got != deliver {
+		t.Fatalf("the first: got fate %d, want %d", got, deliver)
+	}
+	second := page
+	second.item, second.final = queued(t, c, j, zero), one // it was out when the first came
+	if got := settleNow(t, c, second); got != skip {
+		t.Errorf("an address that was settled: got fate %d, want %d", got, skip)
+	}
+	third := page
+	third.item = queued(t, c, j, one)
+	if got := settleNow(t, c, third); got != deliver {
+		t.Errorf("a page that nobody has brought: got fate %d, want %d", got, deliver)
+	}
+	got, err := c.jobs.byID(t.Context(), j.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.state != Completed || got.completed != 2 || got.pages != 0 {
+		t.Errorf("the job: got %s with %d documents and %d pages to come, want it completed with 2 and 0", got.state, got.completed, got.pages)
+	}
+}
+
+func TestPageThatWaitsIsPostponed(t *testing.T) {
+	c, j := bench(t, 1, 1)
+	now := time.Now().Truncate(time.Millisecond)
+	for _, f := range []fate{wait, retry} {
+		o := outcome{job: j, item: queued(t, c, j, root), fate: f, ready: now.Add(time.Hour)}
+		err := c.store.update(func(tx *tx) error { return errors.Join(tx.postpone(&o, now), tx.postpone(&o, now.Add(time.Minute))) })
+		if err != nil {
+			t.Fatalf("fate %d: %v", f, err)
+		}
+		got, err := c.jobs.byID(t.Context(), j.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f == wait && !got.stalled.Equal(now) || f == retry && !got.stalled.IsZero() {
+			t.Errorf("fate %d: the job is stalled since %v, want since %v or not at all", f, got.stalled, now)
+		}
+	}
+}
+
+// TestCapEndsAStall: who waits for the next day of a cap does not wait for an edge any more.
+func TestCapEndsAStall(t *testing.T) {
+	c, j := bench(t, 1, 1)
+	now := time.Now()
+	for _, why := range []wire.Code{wire.NoEdge, wire.PartnerCap} {
+		if err := c.store.update(func(tx *tx) error { return tx.hold(j.id, why, now.Add(-2*c.cfg.MaxStall)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.tidyOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.jobs.byID(t.Context(), j.id); err != nil || got.state != Scraping {
+		t.Errorf("a job whose cap is used up: got %v, %v, want it to wait", got.state, err)
+	}
+}
