@@ -16,6 +16,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"sward/crawler"
@@ -23,6 +24,7 @@ import (
 
 const (
 	atOnce      = 32              // exports that are handed out at the same time; each holds a connection and a chunk of documents
+	atOnceEach  = 8               // of one account, so that one that reads slowly leaves places to the others
 	writeWait   = 2 * time.Minute // for a client to take the next few kilobytes
 	retryAfter  = "5"             // seconds, when there are too many
 	maxParquet  = 4 << 30         // bytes of one table; a job that has more goes out as JSON lines or WARC
@@ -42,8 +44,11 @@ type Config struct {
 // Exporter hands out files.
 type Exporter struct {
 	cfg    Config
-	places chan struct{}
 	tables *spool
+
+	mu     sync.Mutex
+	all    int
+	places map[string]int // taken, by account; none is 0
 }
 
 // Open prepares the directory and removes what an earlier process left unfinished in it.
@@ -58,7 +63,7 @@ func Open(cfg Config) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open export: %w", err)
 	}
-	return &Exporter{cfg: cfg, places: make(chan struct{}, atOnce), tables: tables}, nil
+	return &Exporter{cfg: cfg, tables: tables, places: make(map[string]int)}, nil
 }
 
 // format is one form of file.
@@ -89,13 +94,15 @@ func (e *Exporter) Serve(w http.ResponseWriter, r *http.Request, j crawler.Job) 
 		refuse(w, http.StatusBadRequest, "BAD_REQUEST", "a map has addresses and no documents to export")
 		return
 	}
-	select {
-	case e.places <- struct{}{}:
-		defer func() { <-e.places }()
-	default:
+	if !e.enter(j.Account.ID) {
 		w.Header().Set("Retry-After", retryAfter)
-		refuse(w, http.StatusServiceUnavailable, "EXPORTS_BUSY", fmt.Sprintf("%d exports are being handed out: try again soon", atOnce))
+		refuse(w, http.StatusServiceUnavailable, "EXPORTS_BUSY",
+			fmt.Sprintf("%d exports are being handed out, or %d of this account: try again soon", atOnce, atOnceEach))
 		return
+	}
+	defer e.leave(j.Account.ID)
+	if strings.Contains(r.Header.Get("Range"), ",") {
+		r.Header.Del("Range") // RFC 9110 §14.2: each of ten thousand parts would have a chunk of documents read for a byte
 	}
 	n := f.documents(r.Header, j)
 	h := w.Header()
@@ -108,6 +115,27 @@ func (e *Exporter) Serve(w http.ResponseWriter, r *http.Request, j crawler.Job) 
 	h.Set("Sward-Status", j.State.String())
 	if err := e.serve(&patient{ResponseWriter: w, slow: http.NewResponseController(w)}, r, j, name, n); err != nil {
 		e.failed(w, r, name, err)
+	}
+}
+
+// enter takes a place for an account, if there is one.
+func (e *Exporter) enter(account string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.all >= atOnce || e.places[account] >= atOnceEach {
+		return false
+	}
+	e.all++
+	e.places[account]++
+	return true
+}
+
+func (e *Exporter) leave(account string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all--
+	if e.places[account]--; e.places[account] == 0 {
+		delete(e.places, account)
 	}
 }
 

@@ -215,6 +215,9 @@ func goesOnWhereItBrokeOff(t *testing.T, e *Exporter, j crawler.Job, _ *crawler.
 			if r := get(t, e, j, "GET", "format="+name, "Range", fmt.Sprintf("bytes=%d-", 1<<40)); r.StatusCode != http.StatusRequestedRangeNotSatisfiable {
 				t.Errorf("from beyond the end: got %d, want 416", r.StatusCode)
 			}
+			if r := get(t, e, young, "GET", "format="+name, "Range", "bytes=0-0,9-9,1-1"); r.StatusCode != 200 || !bytes.Equal(body(t, r), whole) {
+				t.Errorf("in many parts: got %d, want 200 and all of it", r.StatusCode)
+			}
 			if r := get(t, e, young, "GET", "format="+name, "If-None-Match", tag); r.StatusCode != http.StatusNotModified {
 				t.Errorf("what the client has: got %d, want 304", r.StatusCode)
 			}
@@ -253,11 +256,19 @@ func refusesInTheAPIsShape(t *testing.T, e *Exporter, j crawler.Job, c *crawler.
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range atOnce {
-		fresh.places <- struct{}{}
+	for i := range atOnce {
+		if account := fmt.Sprint("id-", i/atOnceEach); !fresh.enter(account) || (i+1)%atOnceEach == 0 && i+1 < atOnce && fresh.enter(account) {
+			t.Fatalf("place %d: an account has other than %d of them", i, atOnceEach)
+		}
 	}
 	if r := get(t, fresh, j, "GET", "format=jsonl"); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
 		t.Errorf("with all places taken: got %d, want 503 and Retry-After", r.StatusCode)
+	}
+	for i := range atOnce {
+		fresh.leave(fmt.Sprint("id-", i/atOnceEach))
+	}
+	if r := get(t, fresh, j, "GET", "format=jsonl"); r.StatusCode != 200 || len(fresh.places) != 0 {
+		t.Errorf("when they are free again: got %d and %v taken, want 200 and none", r.StatusCode, fresh.places)
 	}
 	empty := j
 	empty.Completed = 0
