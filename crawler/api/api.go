@@ -8,7 +8,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,12 +77,12 @@ func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Range, X-Idempotency-Key")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match, If-None-Match, If-Range, Range, X-Idempotency-Key")
 		w.Header().Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	w.Header().Set("Access-Control-Expose-Headers", "Content-Range, ETag, Retry-After")
+	w.Header().Set("Access-Control-Expose-Headers", "Content-Disposition, Content-Range, ETag, Retry-After, Sward-Documents, Sward-Status")
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -101,9 +103,11 @@ func (s *API) admit(routes []route) http.Handler {
 	for _, r := range routes {
 		methods[r.Method] = r
 	}
+	allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		to, known := methods[r.Method]
 		if !known {
+			w.Header().Set("Allow", allow)
 			refuse(w, http.StatusMethodNotAllowed, apiMethod, r.Method+" is not offered at this path")
 			return
 		}

@@ -412,7 +412,7 @@ func TestStartNeedsCredit(t *testing.T) {
 func TestBrowsersMayCall(t *testing.T) {
 	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
 	p := start(t, config(n, t.TempDir()))
-	for _, method := range []string{http.MethodOptions, http.MethodGet} {
+	for _, method := range []string{http.MethodOptions, http.MethodGet, http.MethodPut} {
 		r, err := http.NewRequest(method, p.api.URL+"/v2/crawl/active", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -422,9 +422,15 @@ func TestBrowsersMayCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer.Body.Close()
-		want := map[string]int{http.MethodOptions: 204, http.MethodGet: 401}[method]
+		want := map[string]int{http.MethodOptions: 204, http.MethodGet: 401, http.MethodPut: 405}[method]
 		if answer.StatusCode != want || answer.Header.Get("Access-Control-Allow-Origin") != "*" || answer.Header.Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("%s: got %d %v, want %d for any page, without what a browser would add", method, answer.StatusCode, answer.Header, want)
+		}
+		if method == http.MethodOptions && !strings.Contains(answer.Header.Get("Access-Control-Allow-Headers"), "If-Range") {
+			t.Errorf("a page may send %s, want what going on with a download takes", answer.Header.Get("Access-Control-Allow-Headers"))
+		}
+		if method == http.MethodPut && answer.Header.Get("Allow") != "GET" {
+			t.Errorf("PUT: allowed are %q, want GET", answer.Header.Get("Allow"))
 		}
 	}
 }

@@ -235,3 +235,23 @@ func TestListThatDoesNotFitLeavesItsJobAlone(t *testing.T) {
 		t.Errorf("the job that runs: got %v, want it to go on", got["status"])
 	}
 }
+
+func TestSearchCountsWhatWasFetched(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root"), "/a": crawltest.Page("a")})
+	cfg := config(n, t.TempDir())
+	cfg.Fresh = 0
+	p := startWith(t, cfg, Config{Search: func(context.Context, Question) ([]Found, error) {
+		return []Found{{URL: root}, {URL: root + "a"}}, nil
+	}})
+	for _, want := range []float64{2, 0} { // the second time from memory
+		status, got := p.call("POST", "/v2/search", object{"query": "root", "scrapeOptions": object{"formats": []string{"markdown"}}})
+		if status != 200 || got["creditsUsed"] != want {
+			t.Fatalf("got %d with %v credits, want 200 with %v", status, got["creditsUsed"], want)
+		}
+		for _, found := range got["data"].(object)["web"].([]any) {
+			if found.(object)["markdown"] == nil {
+				t.Errorf("got %v, want its text", found)
+			}
+		}
+	}
+}

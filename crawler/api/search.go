@@ -186,8 +186,8 @@ func (s *API) look(ctx context.Context, q searchRequest) ([]Found, error) {
 }
 
 // addPages fetches what was found and puts each page's document beside its result. It reports whether the time was over
-// before all had come, and how many did.
-func (s *API) addPages(r *http.Request, a crawler.Account, q searchRequest, results []map[string]any) (late bool, came int, err error) {
+// before all had come, and what they cost: pages from memory nothing.
+func (s *API) addPages(r *http.Request, a crawler.Account, q searchRequest, results []map[string]any) (late bool, credits int, err error) {
 	o := crawler.Order{Scrape: *q.Scrape, Purpose: q.Purpose, Policy: q.Policy}
 	if isV1(r) {
 		o.Scrape = scrapeV1(o.Scrape)
@@ -209,10 +209,10 @@ func (s *API) addPages(r *http.Request, a crawler.Account, q searchRequest, resu
 	if j, err = s.await(r, j, patience); err != nil {
 		return false, 0, err
 	}
-	for came < j.Completed {
+	for came := 0; came < j.Completed; {
 		chunk, err := s.c.Documents(r.Context(), j, came, crawler.MaxDocuments)
 		if err != nil || len(chunk) == 0 {
-			return false, came, err
+			return false, 0, err
 		}
 		for _, text := range chunk {
 			var document map[string]json.RawMessage
@@ -227,7 +227,7 @@ func (s *API) addPages(r *http.Request, a crawler.Account, q searchRequest, resu
 		}
 		came += len(chunk)
 	}
-	return j.State == crawler.Cancelled, came, s.nameFailures(r.Context(), j, at)
+	return j.State == crawler.Cancelled, newStatus(j, time.Now()).CreditsUsed, s.nameFailures(r.Context(), j, at)
 }
 
 // nameFailures says beside each page that did not come why.

@@ -16,6 +16,7 @@ import (
 
 const (
 	maxWatchers  = 500                    // connections that watch jobs, of all accounts together
+	maxWatchEach = 100                    // of one account; those that say no key are one
 	watchEvery   = 300 * time.Millisecond // between two looks at a job: faster than a person sees, one row each
 	watchWrite   = 20 * time.Second       // for a message: a client that takes none is gone
 	watchPing    = 25 * time.Second       // below the minute after which proxies drop a silent connection
@@ -33,31 +34,36 @@ type watchers struct {
 
 	mu    sync.Mutex
 	open  int
+	each  map[string]int // open, by account; none is 0
 	ended sync.WaitGroup
 }
 
 func newWatchers() *watchers {
-	w := &watchers{}
+	w := &watchers{each: make(map[string]int)}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w
 }
 
-// enter takes a place, if there is one.
-func (w *watchers) enter() bool {
+// enter takes a place for an account, if there is one.
+func (w *watchers) enter(account string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.open >= maxWatchers || w.ctx.Err() != nil {
+	if w.open >= maxWatchers || w.each[account] >= maxWatchEach || w.ctx.Err() != nil {
 		return false
 	}
 	w.open++
+	w.each[account]++
 	w.ended.Add(1)
 	return true
 }
 
-func (w *watchers) leave() {
+func (w *watchers) leave(account string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open--
+	if w.each[account]--; w.each[account] == 0 {
+		delete(w.each, account)
+	}
 	w.ended.Done()
 }
 
@@ -82,12 +88,6 @@ type message struct {
 // watch follows a job over a WebSocket. A browser's client cannot set a header, so that the key is the sub-protocol; it
 // has to be echoed, or newer clients take the connection for broken.
 func (s *API) watch(w http.ResponseWriter, r *http.Request) {
-	if !s.watchers.enter() {
-		w.Header().Set("Retry-After", accountsRetry)
-		refuse(w, http.StatusServiceUnavailable, "RATE_LIMITED", "too many connections watch jobs")
-		return
-	}
-	defer s.watchers.leave()
 	key, _, _ := strings.Cut(r.Header.Get("Sec-Websocket-Protocol"), ",")
 	key = strings.TrimSpace(key)
 	options := &websocket.AcceptOptions{
@@ -99,6 +99,13 @@ func (s *API) watch(w http.ResponseWriter, r *http.Request) {
 	} else {
 		key = bearer(r)
 	}
+	account, refused := s.authorise(r, key) // before a place is taken: strangers have few
+	if !s.watchers.enter(account.ID) {
+		w.Header().Set("Retry-After", accountsRetry)
+		refuse(w, http.StatusServiceUnavailable, "RATE_LIMITED", "too many connections watch jobs")
+		return
+	}
+	defer s.watchers.leave(account.ID)
 	conn, err := websocket.Accept(w, r, options)
 	if err != nil {
 		return // Accept has answered
@@ -107,8 +114,7 @@ func (s *API) watch(w http.ResponseWriter, r *http.Request) {
 	conn.SetReadLimit(maxMessage)
 	ctx, cancel := context.WithCancel(conn.CloseRead(s.watchers.ctx))
 	defer cancel()
-	account, err := s.authorise(r, key)
-	if err != nil {
+	if refused != nil {
 		closeWith(conn, closeNoKey, message{Type: "error", Error: "Unauthorized"})
 		return
 	}

@@ -116,6 +116,29 @@ func TestWatcherIsToldWhyNot(t *testing.T) {
 	}
 }
 
+func TestStrangersLeaveRoomToWatch(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
+	p := start(t, config(n, t.TempDir()))
+	for range maxWatchEach { // connections that said no key, and take their time to hear so
+		if !p.served.watchers.enter("") {
+			t.Fatal("a stranger finds no place")
+		}
+	}
+	if p.served.watchers.enter("") {
+		t.Errorf("a stranger finds place %d", maxWatchEach+1)
+		p.served.watchers.leave("")
+	}
+	if _, closed, _ := listen(t, p, "/v2/crawl/"+p.begin(object{"url": root}), "alice"); closed.Code != 1000 {
+		t.Errorf("an account beside them: closed with %d %s, want 1000", closed.Code, closed.Reason)
+	}
+	for range maxWatchEach {
+		p.served.watchers.leave("")
+	}
+	if err := p.served.Close(); err != nil || len(p.served.watchers.each) != 0 {
+		t.Errorf("after the end: %v are noted, want none", p.served.watchers.each)
+	}
+}
+
 func TestWatchersEndWithTheServer(t *testing.T) {
 	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root")})
 	n.SetAway(wire.NoEdge)
