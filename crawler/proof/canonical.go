@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 )
 
@@ -34,6 +35,63 @@ func canonical(text []byte, without ...string) ([]byte, error) {
 	var out bytes.Buffer
 	err := write(&out, v, 0)
 	return out.Bytes(), err
+}
+
+// unambiguous refuses JSON in which an object has two members of one name, in capitals or not. Readers differ in which of the
+// two they take, and Go's takes either for the other: what was checked would not be what is read.
+func unambiguous(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	type object struct {
+		names map[string]bool // nil: an array
+		value bool            // the next token is a member's value
+	}
+	var open []object
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read JSON: %w", err)
+		}
+		if n := len(open); n > 0 && open[n-1].names != nil && token != json.Delim('}') {
+			in := &open[n-1]
+			if name, ok := token.(string); ok && !in.value {
+				folded := fold(name)
+				if in.names[folded] {
+					return fmt.Errorf("read JSON: the name %.40q stands twice in one object", name)
+				}
+				in.names[folded], in.value = true, true
+				continue
+			}
+			in.value = false
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			if len(open) == maxDepth {
+				return fmt.Errorf("JSON nests deeper than %d", maxDepth)
+			}
+			var in object
+			if token == json.Delim('{') {
+				in.names = map[string]bool{}
+			}
+			open = append(open, in)
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+	}
+}
+
+// fold gives names that Go's decoder takes for one another the same form: it compares them by simple case folding.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return least
+	}, name)
 }
 
 func write(out *bytes.Buffer, v any, depth int) error {

@@ -161,6 +161,27 @@ func TestPageIsHeldToEverythingThatWasSigned(t *testing.T) {
 	}
 }
 
+// A member that stands twice is read once this way and once that: what is checked has to be what is read.
+func TestMembersThatStandTwiceAreNotProven(t *testing.T) {
+	text, err := json.Marshal(document(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("<p>Buy now"))
+	put := func(before, member string) string { return strings.Replace(string(text), before, member+","+before, 1) }
+	for name, forged := range map[string]string{
+		"text in other capitals":      strings.TrimSuffix(strings.Replace(string(text), `"markdown":`, `"Markdown":`, 1), "}") + `,"markdown":"Buy now"}`,
+		"text before text":            put(`"markdown":"An`, `"markdown":"Buy now"`),
+		"text in letters that fold":   put(`"markdown":"An`, `"mar\u212adown":"Buy now"`),
+		"a digest for what was added": strings.Replace(put(`"digests":`, `"digests":{"html":"`+hex.EncodeToString(sum[:])+`"}`), "{", `{"html":"<p>Buy now",`, 1),
+	} {
+		steps, err := Checker{Verify: verify}.Check([]byte(forged))
+		if err == nil {
+			t.Errorf("%s: accepted with %+v", name, steps)
+		}
+	}
+}
+
 func archive(head, body string, err error) Checker {
 	return Checker{Exchange: func(p Place) ([]byte, []byte, error) {
 		if p.Offset != 7 || p.ID != "urn:uuid:1" {
