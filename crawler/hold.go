@@ -94,6 +94,8 @@ func (b *batch) release(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case judge(wire.CodeOf(err)) == wait: // nobody to look through, or the licence's host is busy
+			b.settle(outcome{job: b.l.job, item: a.item, fate: wait, ready: b.c.cfg.Clock().Add(b.c.cfg.RetryDelay)})
 		case err != nil:
 			o := outcome{job: b.l.job, item: a.item}
 			o.failure(wire.CodeOf(err), "")

@@ -21,10 +21,16 @@ var lookPaths = []struct {
 	kind int
 }{{"/robots.txt", fileRobots}, {"/.well-known/tdmrep.json", fileTDM}, {"/.well-known/ai.txt", fileAI}}
 
-const maxLookBytes = 512 << 10 // of one file: more than is read of a robots.txt
+const (
+	maxLookBytes   = 512 << 10              // of one file: more than is read of a robots.txt
+	maxLicenceWait = 30 * time.Second       // for the host of a licence: the lease, and its host, wait meanwhile
+	licencePoll    = 250 * time.Millisecond // whether that host is free
+)
 
-// errSilent ends a look at a site that does not answer.
-var errSilent = errors.New("the site does not answer")
+var (
+	errSilent      = errors.New("the site does not answer") // ends a look at it
+	errLicenceBusy = wire.Errorf(wire.HubAway, "the host of the site's licence is busy")
+)
 
 // lookFirst has the cards of the lease's origins before its pages are fetched. It reports whether they may be fetched now.
 func (b *batch) lookFirst(ctx context.Context) bool {
@@ -115,8 +121,11 @@ func (b *batch) lookAtFiles(ctx context.Context, origin string, doubt bool) (edg
 				return errSilent
 			}
 		}
-		if f := lookPaths[a.Index]; a.Code == wire.OK && a.Status/100 == 2 && (f.kind == fileRobots || !isHTML(a)) {
+		switch f := lookPaths[a.Index]; {
+		case a.Code == wire.OK && a.Status/100 == 2 && (f.kind == fileRobots || !isHTML(a)):
 			found = append(found, siteFile{origin, f.kind, a.Body})
+		case a.absent():
+			found = append(found, siteFile{origin: origin, kind: f.kind})
 		}
 		return nil
 	})
@@ -126,58 +135,89 @@ func (b *batch) lookAtFiles(ctx context.Context, origin string, doubt bool) (edg
 	return edge, b.c.sites.note(origin, edge, answered, found)
 }
 
+// absent reports the site's word that it has no such file. That it does not answer, or fails, says nothing of the file.
+func (a arrival) absent() bool {
+	switch a.Code {
+	case wire.OK:
+		return a.Status < 500 && !busyStatus(a.Status)
+	case wire.RobotsDenied, wire.TooManyRedirects: // RFC 9309 §2.3.1.2
+		return true
+	}
+	return false
+}
+
 // isHTML tells the page for people that many servers send for a file they do not have.
 func isHTML(a arrival) bool {
 	return bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("<")) || bytes.HasPrefix([]byte(a.contentType()), []byte("text/html"))
 }
 
-// lookAtLicences fetches the RSL documents that a card names, each once a day for the whole network. One that is at another
-// host waits until nobody else is there.
+// lookAtLicences fetches the RSL documents that a card names, each once a day for the whole network.
 func (b *batch) lookAtLicences(ctx context.Context, of *card) (edge string, err error) {
 	for _, at := range of.licences(b.c.cfg.Agent) {
 		host, err := link.HostOf(at)
 		if err != nil {
 			continue
 		}
-		_, stale, err := b.c.sites.card(ctx, at)
+		if edge, err := b.lookAtLicence(ctx, at, domainOf(host)); err != nil {
+			return edge, err
+		}
+		known, _, err := b.c.sites.card(ctx, at)
 		if err != nil {
 			return "", err
 		}
-		domain := domainOf(host)
-		if !stale || domain != b.l.domain && !b.c.frontier.takeDomain(domain) {
-			continue
-		}
-		edge, err = b.lookAtLicence(ctx, of.origin, at)
-		if domain != b.l.domain {
-			b.c.frontier.freeDomain(domain)
-		}
-		if err != nil {
-			return edge, err
+		if known != nil && !known.fresh.Equal(of.licensed[at]) {
+			b.c.sites.forget(of.origin) // its card is to have it
 		}
 	}
 	return "", nil
 }
 
-func (b *batch) lookAtLicence(ctx context.Context, origin, at string) (edge string, err error) {
-	if mine, _ := b.c.sites.begin(at); !mine {
-		return "", nil
+// lookAtLicence fetches an RSL document if it is time. One that is at another host waits until nobody else is there, and the
+// pages with it, which are not to be judged without.
+func (b *batch) lookAtLicence(ctx context.Context, at, domain string) (edge string, err error) {
+	end := time.Now().Add(maxLicenceWait)
+	for {
+		_, stale, err := b.c.sites.card(ctx, at)
+		if err != nil || !stale {
+			return "", err
+		}
+		if domain == b.l.domain {
+			break
+		}
+		if b.c.frontier.takeDomain(domain) {
+			defer b.c.frontier.freeDomain(domain)
+			break
+		}
+		if time.Now().After(end) {
+			return "", errLicenceBusy
+		}
+		if !sleep(ctx, licencePoll) {
+			return "", context.Cause(ctx)
+		}
+	}
+	if mine, ended := b.c.sites.begin(at); !mine {
+		select {
+		case <-ended:
+			return "", nil
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
 	}
 	defer b.c.sites.end(at)
-	var found []siteFile
+	answered, found := false, []siteFile(nil)
 	edge, err = b.getFiles(ctx, []string{at}, nil, func(a arrival) error {
-		if a.Code == wire.OK && a.Status/100 == 2 {
-			found = append(found, siteFile{at, fileLicence, a.Body})
+		switch {
+		case a.Code == wire.OK && a.Status/100 == 2:
+			answered, found = true, append(found, siteFile{at, fileLicence, a.Body})
+		case a.absent():
+			found = append(found, siteFile{origin: at, kind: fileLicence})
 		}
 		return nil
 	})
 	if err != nil {
 		return edge, err
 	}
-	if err := b.c.sites.note(at, edge, len(found) > 0, found); err != nil {
-		return edge, err
-	}
-	b.c.sites.forget(origin) // its card is to have them
-	return edge, nil
+	return edge, b.c.sites.note(at, edge, answered, found)
 }
 
 // getFiles fetches files of one host over the road that the job asks for, politely, and waits the host's delay afterwards. Its

@@ -20,6 +20,7 @@ import (
 // How long a card counts, and how much is kept of it.
 const (
 	cardLife    = 24 * time.Hour   // of robots.txt (RFC 9309 §2.4), and of a form of it that is no longer seen
+	cardKeep    = 30 * cardLife    // of the last word of a site that does not answer
 	cardRetry   = 10 * time.Minute // after a look that the site did not answer
 	maxLooks    = 3                // at one origin in a card's life, where an edge contradicts it
 	maxCards    = 4096             // in memory
@@ -45,6 +46,7 @@ type card struct {
 	robots   []*fetch.Robots
 	files    rights.Files
 	sitemaps []string
+	licensed map[string]time.Time // until when each RSL document was good when the card was made
 }
 
 // denies tests an address against every robots.txt of the origin that was seen in a day; a site that shows each reader
@@ -77,6 +79,7 @@ type sites struct {
 
 	mu      sync.Mutex
 	cards   map[string]*card
+	changes int                      // to what is stored: a card that was read across one is not kept
 	looking map[string]chan struct{} // closed when the look at this origin has ended
 }
 
@@ -118,7 +121,7 @@ func (s *sites) end(origin string) {
 	delete(s.looking, origin)
 }
 
-// siteFile is a file as one look found it.
+// siteFile is a file as one look found it. One without a body is not there: the site said so.
 type siteFile struct {
 	origin string
 	kind   int
@@ -126,7 +129,8 @@ type siteFile struct {
 }
 
 // note stores what a look found. answered says that the site said something of its robots.txt: then the card is good for a
-// day; otherwise somebody looks again soon.
+// day; otherwise somebody looks again soon. A form that was not seen for a day gives way to the site's new word on that file,
+// and to nothing else: a site that does not answer has taken nothing back.
 func (s *sites) note(origin, edge string, answered bool, found []siteFile) error {
 	now := s.now()
 	next := now.Add(cardRetry)
@@ -134,7 +138,7 @@ func (s *sites) note(origin, edge string, answered bool, found []siteFile) error
 		next = now.Add(cardLife)
 	}
 	err := s.store.update(func(t *tx) error {
-		old := now.Add(-cardLife).UnixMilli()
+		old := now.Add(-cardKeep).UnixMilli()
 		for _, expire := range []string{"DELETE FROM sites WHERE seen_at < ?", "DELETE FROM site_files WHERE seen_at < ?"} {
 			if _, err := t.do(expire, old); err != nil {
 				return err
@@ -142,9 +146,13 @@ func (s *sites) note(origin, edge string, answered bool, found []siteFile) error
 		}
 		var looks int
 		var lookers string
-		err := t.query("SELECT looks, lookers FROM sites WHERE origin = ?", origin).Scan(&looks, &lookers)
+		var due int64
+		err := t.query("SELECT looks, lookers, next_at FROM sites WHERE origin = ?", origin).Scan(&looks, &lookers, &due)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
+		}
+		if due <= now.UnixMilli() { // a new card
+			looks, lookers = 0, ""
 		}
 		if edge != "" && len(strings.Fields(lookers)) < maxAvoid {
 			lookers += " " + edge
@@ -156,6 +164,13 @@ func (s *sites) note(origin, edge string, answered bool, found []siteFile) error
 			return err
 		}
 		for _, f := range found {
+			_, err := t.do("DELETE FROM site_files WHERE origin = ? AND kind = ? AND seen_at < ?", f.origin, f.kind, now.Add(-cardLife).UnixMilli())
+			if err != nil {
+				return err
+			}
+			if len(f.body) == 0 {
+				continue
+			}
 			sum := sha256.Sum256(f.body)
 			if _, err := t.do(`INSERT INTO site_files (origin, kind, digest, seen_at, body) VALUES (?, ?, ?, ?, ?)
 				ON CONFLICT (origin, kind, digest) DO UPDATE SET seen_at = excluded.seen_at`,
@@ -177,11 +192,15 @@ func (s *sites) forget(origin string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.cards, origin)
+	s.changes++
 }
 
 // load makes a card of what is stored, nil if nothing is.
 func (s *sites) load(ctx context.Context, origin string) (*card, error) {
-	c := &card{origin: origin, files: rights.Files{Origin: origin}}
+	c := &card{origin: origin, files: rights.Files{Origin: origin}, licensed: map[string]time.Time{}}
+	s.mu.Lock()
+	changes := s.changes
+	s.mu.Unlock()
 	var fresh int64
 	var lookers string
 	err := s.store.row(ctx, "SELECT next_at, looks, lookers FROM sites WHERE origin = ? AND seen_at >= ?",
@@ -201,6 +220,13 @@ func (s *sites) load(ctx context.Context, origin string) (*card, error) {
 		c.add(f, s.agent)
 	}
 	for _, at := range c.licences(s.agent) {
+		licence, _, err := s.card(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if licence != nil {
+			c.licensed[at] = licence.fresh
+		}
 		bodies, err := s.bodies(ctx, at)
 		if err != nil {
 			return nil, err
@@ -213,6 +239,9 @@ func (s *sites) load(ctx context.Context, origin string) (*card, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.changes != changes {
+		return c, nil
+	}
 	for other := range s.cards {
 		if len(s.cards) < maxCards {
 			break

@@ -236,3 +236,61 @@ func TestCardGoesStaleAfterADay(t *testing.T) {
 		t.Error("a card of yesterday is not looked at again")
 	}
 }
+
+// A site that is away has taken nothing back: what it last said binds until it says something else.
+func TestSilentSiteTakesNothingBack(t *testing.T) {
+	now := time.Now()
+	cfg := Config{Dir: t.TempDir(), Clock: func() time.Time { return now }, Agent: "SwardBot/1.0"}
+	s, err := openDatabase(cfg.Dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	cards := newSites(s, cfg)
+	const origin = "http://site.test"
+	note := func(of string, answered bool, found ...siteFile) *card {
+		t.Helper()
+		if err := cards.note(of, "edge", answered, found); err != nil {
+			t.Fatal(err)
+		}
+		known, _, err := cards.card(t.Context(), origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return known
+	}
+	robots := siteFile{origin, fileRobots, []byte("User-agent: *\nDisallow: /a\n")}
+	note(origin, true, robots, siteFile{origin, fileTDM, []byte(`[{"location":"/","tdm-reservation":1}]`)})
+	now = now.Add(cardLife + time.Hour)
+	note("http://other.test", true)
+	if known := note(origin, false); known == nil || len(known.robots) != 1 || len(known.files.TDM) != 1 {
+		t.Fatalf("after a day the site is away, and its card is %+v", known)
+	}
+	if known := note(origin, true, robots); len(known.files.TDM) != 1 {
+		t.Error("its robots.txt came and its tdmrep.json failed, which took the reservation back")
+	}
+	if known := note(origin, true, robots, siteFile{origin: origin, kind: fileTDM}); len(known.files.TDM) != 0 || len(known.robots) != 1 {
+		t.Errorf("the site has no tdmrep.json any more, and its card is %+v", known)
+	}
+	now = now.Add(cardLife + time.Hour)
+	if known := note(origin, true, robots); known.looks != 1 || len(known.lookers) != 1 {
+		t.Errorf("a new card counts %d looks by %q, which leaves none for a doubt", known.looks, known.lookers)
+	}
+}
+
+// The licence is at a host that another lease is busy with: the pages wait for it.
+func TestPagesWaitForALicenceElsewhere(t *testing.T) {
+	n := crawltest.New(t, filed(map[string]string{
+		"/": crawltest.Page("root"), "/robots.txt": "License: http://licences.test/rsl.xml\n",
+		"/rsl.xml": `<rsl xmlns="https://rslstandard.org/rsl"><content url="http://site.test/"><license><prohibits type="usage">ai-train</prohibits></license></content></rsl>`,
+	}))
+	p := start(t, config(n, t.TempDir()))
+	if !p.c.frontier.takeDomain("licences.test") {
+		t.Fatal("the domain is taken already")
+	}
+	time.AfterFunc(time.Second, func() { p.c.frontier.freeDomain("licences.test") })
+	p.account = trainer
+	if job, documents := p.result(p.begin(Scrape, object{"url": root})); len(documents) != 0 || p.failed(job)[0].Code != codeReserved {
+		t.Errorf("a partner who trains got %d documents and %v", len(documents), p.failed(job))
+	}
+}
