@@ -121,7 +121,8 @@ func (r Rights) robots(directive string) string {
 func speaks(line, directive string) bool {
 	for word := range strings.SplitSeq(strings.ToLower(line), ",") {
 		word = strings.TrimSpace(word)
-		if agent, rest, named := strings.Cut(word, ":"); named && !strings.HasPrefix(agent, "unavailable_after") && !strings.HasPrefix(agent, "max-") {
+		agent, rest, named := strings.Cut(word, ":")
+		if named && isAgent(agent) {
 			if strings.TrimSpace(agent) != product {
 				return false // and with it the words that follow on the line
 			}
@@ -132,6 +133,13 @@ func speaks(line, directive string) bool {
 		}
 	}
 	return false
+}
+
+// isAgent tells a crawler's name from a directive with a value, and from the middle of a date: "unavailable_after: Wed, 3 Dec
+// 2025 13:09:53 GMT" has a comma and colons of its own.
+func isAgent(name string) bool {
+	name = strings.TrimSpace(name)
+	return name != "" && !strings.HasPrefix(name, "unavailable_after") && !strings.HasPrefix(name, "max-") && !strings.ContainsAny(name, " \t")
 }
 
 // robotsTags judges the directives. noai is a custom of image hosts that others took up: it speaks of models, whether they

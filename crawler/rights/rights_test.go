@@ -18,6 +18,7 @@ func TestRobotsTagsAreReadAsTheMostRestrictive(t *testing.T) {
 		{name: "header", header: "X-Robots-Tag", value: "noarchive, nofollow", noFollow: true},
 		{name: "another crawler", header: "X-Robots-Tag", value: "googlebot: noindex, nofollow"},
 		{name: "our name", header: "X-Robots-Tag", value: "SwardBot: noindex", noIndex: true},
+		{name: "after a date", header: "X-Robots-Tag", value: "unavailable_after: Wed, 3 Dec 2025 13:09:53 GMT, noindex, noai", noIndex: true, noAI: true},
 		{name: "noai", header: "X-Robots-Tag", value: "noai, noimageai", noAI: true},
 		{name: "noai for us", header: "X-Robots-Tag", value: "swardbot: noai", noAI: true},
 		{name: "noimageai", header: "X-Robots-Tag", value: "noimageai"},
@@ -49,6 +50,13 @@ func verdictOf(v Verdict) string {
 		}
 	}
 	return short
+}
+
+func TestByteOrderMarkReservesNothingLess(t *testing.T) {
+	rules, err := ParseTDM([]byte("\xef\xbb\xbf" + `[{"location":"/","tdm-reservation":1}]`))
+	if err != nil || len(rules) != 1 {
+		t.Errorf("got %v, %v, want one rule", rules, err)
+	}
 }
 
 // Attacks J12 and J13: each dialect alone, and against the others.

@@ -1,6 +1,7 @@
 package rights
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ func ParseTDM(b []byte) ([]TDMRule, error) {
 		Reservation any    `json:"tdm-reservation"`
 		Policy      string `json:"tdm-policy"`
 	}
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) // editors put it there, and JSON does not have it
 	if err := json.Unmarshal(b, &raw); err != nil {
 		if _, other := errors.AsType[*json.UnmarshalTypeError](err); !other {
 			return nil, fmt.Errorf("read tdmrep.json: %w", err)
