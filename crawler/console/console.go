@@ -64,6 +64,9 @@ func New() (http.Handler, error) {
 	}
 	add("/openapi.json", kinds[".json"], docsPolicy, description.json)
 	add("/docs", kinds[".html"], docsPolicy, docs)
+	for _, at := range []string{"/docs", "/console"} { // as people type it
+		mux.Handle("GET "+at+"/{$}", http.RedirectHandler(at, http.StatusPermanentRedirect))
+	}
 	for _, f := range []struct{ at, file, policy string }{
 		{"/docs/style.css", "docs.css", docsPolicy},
 		{"/console", "console/index.html", consolePolicy},

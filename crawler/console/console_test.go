@@ -3,7 +3,6 @@ package console
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 )
@@ -31,10 +30,18 @@ func TestPagesAreServedWithStrictPolicies(t *testing.T) {
 		if h.ServeHTTP(w, again); w.Code != http.StatusNotModified {
 			t.Errorf("GET %s again = %d, want 304", path, w.Code)
 		}
-		if out := os.Getenv("OUT"); out != "" && path == "/docs" {
-			d := httptest.NewRecorder()
-			h.ServeHTTP(d, httptest.NewRequest(http.MethodGet, path, nil))
-			os.WriteFile(out, d.Body.Bytes(), 0o600)
+	}
+}
+
+func TestPathsWithASlashLeadToTheirPage(t *testing.T) {
+	h, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/docs", "/console"} {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+"/", nil)); w.Code != http.StatusPermanentRedirect || w.Header().Get("Location") != path {
+			t.Errorf("GET %s/ = %d to %q, want 308 to %s", path, w.Code, w.Header().Get("Location"), path)
 		}
 	}
 }

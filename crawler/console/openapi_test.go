@@ -22,7 +22,7 @@ func TestDescriptionNamesWhatTheCrawlerTakesAndGives(t *testing.T) {
 		unnamed []string // of the type, and not a partner's business
 	}{
 		{shape: "ScrapeOptions", of: crawler.ScrapeOptions{}, unnamed: []string{"headers", "waitFor", "mobile", "actions"}}, // not honoured, and said so
-		{shape: "CrawlOrder", of: crawler.Order{}, unnamed: []string{"urls", "webhook"}},                                    // a batch's, and one that is refused
+		{shape: "CrawlOrder", of: crawler.Order{}, unnamed: []string{"urls"}},                                               // a batch's
 		{shape: "Document", of: crawler.Document{}},
 		{shape: "Provenance", of: crawler.Provenance{}},
 		{shape: "PageError", of: crawler.PageError{}},
