@@ -207,8 +207,6 @@ func runCrawl(cmd *cobra.Command, c *client.Client, w client.Wish) error {
 		switch {
 		case refused && no.Status == http.StatusUnauthorized:
 			return fmt.Errorf("%s does not know the key: %w", c.API, err)
-		case refused && no.Status == http.StatusPaymentRequired && w.Order["limit"] == nil:
-			return fmt.Errorf("%w (without --limit there has to be credit for 10000 pages)", err)
 		case ctx.Err() != nil && taken.Job != "":
 			return fmt.Errorf("stopped; crawl %s is at the hub, and the same command goes on here", taken.Job)
 		case taken.Job != "" && !refused && taken.Status.Completed > 0:

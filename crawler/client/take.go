@@ -45,7 +45,8 @@ type Taken struct {
 
 // pickup is what stands beside an unfinished file: enough to go on.
 type pickup struct {
-	path string
+	path  string
+	named bool // by the caller just now: the file knows nothing of it that a mistyped name would lose
 
 	API       string         `json:"api"`
 	Order     map[string]any `json:"order,omitempty"`
@@ -109,7 +110,7 @@ func (c *Client) begin(ctx context.Context, w Wish) (*pickup, error) {
 			return nil, fmt.Errorf("%s is of another crawl: choose another file, or delete it", state)
 		}
 	} else if errors.Is(err, os.ErrNotExist) {
-		p.API, p.Order, p.Job, p.Format = c.API, w.Order, w.Job, w.Format
+		p.API, p.Order, p.Job, p.Format, p.named = c.API, w.Order, w.Job, w.Format, w.Job != ""
 		if err := p.save(); err != nil { // a crawl whose result has no place is not started
 			return nil, err
 		}
@@ -136,6 +137,9 @@ func (c *Client) follow(ctx context.Context, p *pickup, each func(Progress)) (St
 	for {
 		s, err := c.Status(ctx, p.Job)
 		if no, refused := errors.AsType[*Refused](err); refused && no.Status == http.StatusNotFound {
+			if p.named {
+				return s, errors.Join(fmt.Errorf("the hub has no job %s (any more: results are kept for a day)", p.Job), os.Remove(p.path))
+			}
 			return s, fmt.Errorf("the hub has no job %s (any more: results are kept for a day): delete %s to start again", p.Job, p.path)
 		}
 		if err != nil {
