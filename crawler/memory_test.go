@@ -99,6 +99,31 @@ func TestRememberedPagesAreServedWithoutAskingAnybody(t *testing.T) {
 	}
 }
 
+// TestTunnelJobGetsNothingThatAnEdgeBrought: its partner wants TLS to end here, for pages of today and of yesterday.
+func TestTunnelJobGetsNothingThatAnEdgeBrought(t *testing.T) {
+	site := &tagged{site: crawltest.Site{"/": crawltest.Page("root VERSION", "/a"), "/a": crawltest.Page("a VERSION")}}
+	n := crawltest.New(t, site)
+	p := start(t, config(n, t.TempDir()))
+	for i, age := range []int{3_600_000, 0} { // from memory, and by the site's word that nothing changed
+		order := object{"url": root, "sitemap": "skip", "scrapeOptions": object{"maxAge": age}}
+		p.crawl(order)
+		order["execution"] = "tunnel"
+		job, documents := p.crawl(order)
+		if len(documents) != 2 || i == 0 && job.Remembered != 0 {
+			t.Errorf("maxAge %d: got %d documents, %d of them remembered, want 2 and none", age, len(documents), job.Remembered)
+		}
+		for _, d := range documents {
+			how := d["metadata"].(object)["provenance"].(object)
+			if how["execution"] != "tunnel" || how["edge"] != nil {
+				t.Errorf("maxAge %d: got a page over road %v that edge %v brought, want the tunnel", age, how["execution"], how["edge"])
+			}
+		}
+		if err := set(p.c, "DELETE FROM memory"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestUnchangedPageIsConfirmedByItsSite(t *testing.T) {
 	site := &tagged{site: crawltest.Site{"/": crawltest.Page("root VERSION", "/a"), "/a": crawltest.Page("a VERSION")}}
 	n := crawltest.New(t, site)

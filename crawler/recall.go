@@ -103,6 +103,9 @@ func (c *Crawler) remind(j *job, it *item, m *remembered) (*arrival, *outcome, e
 	if m != nil && m.how.Audited != auditMatch && c.edges.watched(m.how.Edge) {
 		m = nil // nothing of an edge under watch is delivered unchecked, nor its word taken for what to ask
 	}
+	if m != nil && j.order.tunnel() && m.how.Edge != "" {
+		m = nil // the partner wants TLS to end here, and an edge brought the body
+	}
 	_, pictured := o.pictured() // what belongs to the page has to be asked for in any case, in the host's turn
 	if m != nil && !pictured && m.serves(o, c.cfg.Clock(), c.cfg.Fresh) {
 		a, err := c.revive(*it, m)
