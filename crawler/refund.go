@@ -15,7 +15,7 @@ import (
 const (
 	refundEvery = 10 * time.Second // new counts are told
 	refundAgain = 10 * time.Minute // all counts are: what waits for fees is paid when there are some
-	maxRefunds  = 256              // accounts told of in one pass
+	maxRefunds  = 256              // accounts read at a time
 )
 
 // bill is what a lease costs: every byte on its roads is charged to the account when it crosses, and those of the pages that
@@ -147,39 +147,53 @@ func (c *Crawler) refund(ctx context.Context) error {
 	}
 }
 
-// refundOnce tells the counts that are new, or all.
+// refundOnce tells the counts that are new, or all. One that is refused holds up no other.
 func (c *Crawler) refundOnce(ctx context.Context, all bool) error {
-	query := "SELECT owner, bytes FROM refunds WHERE bytes <> told ORDER BY account LIMIT ?"
+	query := "SELECT account, owner, bytes FROM refunds WHERE account > ? AND bytes <> told ORDER BY account LIMIT ?"
 	if all {
-		query = "SELECT owner, bytes FROM refunds WHERE bytes > 0 ORDER BY account LIMIT ?"
+		query = "SELECT account, owner, bytes FROM refunds WHERE account > ? AND bytes > 0 ORDER BY account LIMIT ?"
 	}
-	counts, err := c.counts(ctx, query)
-	if err != nil {
-		return fmt.Errorf("read refunds: %w", err)
-	}
-	for _, n := range counts {
-		if err := c.cfg.Refund(ctx, n.account, c.source, uint64(n.bytes)); err != nil {
-			return fmt.Errorf("refund: %w", err)
-		}
-		err := c.store.update(func(tx *tx) error {
-			_, err := tx.do("UPDATE refunds SET told = ? WHERE account = ?", n.bytes, n.account.ID)
-			return err
-		})
+	var refused []error
+	for last := ""; ; {
+		counts, err := c.counts(ctx, query, last)
 		if err != nil {
-			return fmt.Errorf("note refund: %w", err)
+			return fmt.Errorf("read refunds: %w", err)
 		}
+		for _, n := range counts {
+			if err := c.tellRefund(ctx, n); err != nil {
+				refused = append(refused, err)
+			}
+		}
+		if len(counts) < maxRefunds || ctx.Err() != nil {
+			return errors.Join(refused...)
+		}
+		last = counts[len(counts)-1].row
+	}
+}
+
+func (c *Crawler) tellRefund(ctx context.Context, n count) error {
+	if err := c.cfg.Refund(ctx, n.account, c.source, uint64(n.bytes)); err != nil {
+		return fmt.Errorf("refund: %w", err)
+	}
+	err := c.store.update(func(tx *tx) error {
+		_, err := tx.do("UPDATE refunds SET told = ? WHERE account = ?", n.bytes, n.row)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note refund: %w", err)
 	}
 	return nil
 }
 
 // count is a row of refunds.
 type count struct {
+	row     string
 	account Account
 	bytes   int64
 }
 
-func (c *Crawler) counts(ctx context.Context, query string) (all []count, err error) {
-	rows, err := c.store.rows(ctx, query, maxRefunds)
+func (c *Crawler) counts(ctx context.Context, query, after string) (all []count, err error) {
+	rows, err := c.store.rows(ctx, query, after, maxRefunds)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +201,7 @@ func (c *Crawler) counts(ctx context.Context, query string) (all []count, err er
 	for rows.Next() {
 		var owner string
 		var n count
-		if err := rows.Scan(&owner, &n.bytes); err != nil {
+		if err := rows.Scan(&n.row, &owner, &n.bytes); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(owner), &n.account); err != nil {

@@ -2,6 +2,8 @@ package crawler
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -71,5 +73,42 @@ func TestOnlyDeliveredPagesAreCharged(t *testing.T) {
 	}
 	if more := told.last() - before; more > 2000 {
 		t.Errorf("%d bytes go back for a page that was delivered, want next to nothing", more)
+	}
+}
+
+// TestRefundThatIsRefusedHoldsUpNobody: one account that the books do not know, or whose count shrank because the store is a
+// backup's, must not keep the others from theirs; nor must there be too many of them.
+func TestRefundThatIsRefusedHoldsUpNobody(t *testing.T) {
+	c, _ := bench(t, 1, 1)
+	const accounts = maxRefunds + 10
+	err := c.store.update(func(tx *tx) error {
+		for i := range accounts {
+			a := Account{ID: fmt.Sprintf("account-%04d", i)}
+			if err := errors.Join(tx.openRefunds(a), tx.giveBack(a, 1000)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]int{}
+	c.cfg.Refund = func(_ context.Context, a Account, _ [16]byte, total uint64) error {
+		if a.ID == "account-0003" {
+			return errors.New("nobody of that name")
+		}
+		if total > 0 {
+			told[a.ID]++
+		}
+		return nil
+	}
+	for pass := range 2 {
+		if err := c.refundOnce(t.Context(), true); err == nil {
+			t.Error("a refund that is refused: got no error, want it")
+		}
+		if len(told) != accounts-1 || told[fmt.Sprintf("account-%04d", accounts-1)] != pass+1 {
+			t.Errorf("pass %d: %d accounts were told of, want all but one, %d", pass+1, len(told), accounts-1)
+		}
 	}
 }
