@@ -46,15 +46,19 @@ func (c *Crawler) deliver(ctx context.Context) error {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a redirect is no answer
 	}
 	defer client.CloseIdleConnections()
+	last := int64(0) // job that had its turn
 	for failing := false; ; {
-		sent, err := c.deliverOnce(ctx, client)
+		sent, err := c.deliverOnce(ctx, client, last)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // stopped: what was not sent waits for the next start
 		}
 		if err != nil && !failing {
 			c.cfg.Log.Error("webhook events cannot be read or settled, they wait", "error", err)
 		}
-		if failing = err != nil; !failing && sent > 0 {
+		if failing = err != nil; sent != 0 {
+			last = sent
+		}
+		if !failing && sent != 0 {
 			continue
 		}
 		timer := time.NewTimer(hookLook)
@@ -70,11 +74,14 @@ func (c *Crawler) deliver(ctx context.Context) error {
 	}
 }
 
-// deliverOnce gives each job with a due event its turn, and returns how many jobs those were.
-func (c *Crawler) deliverOnce(ctx context.Context, client *http.Client) (int, error) {
-	due, err := c.callsDue(ctx)
+// deliverOnce gives the next jobs with due events their turn, and returns the last of them: 0, if there are none.
+func (c *Crawler) deliverOnce(ctx context.Context, client *http.Client, after int64) (last int64, err error) {
+	due, err := c.callsDue(ctx, after)
 	if err != nil {
 		return 0, fmt.Errorf("read events: %w", err)
+	}
+	if len(due) == 0 {
+		return 0, nil
 	}
 	failed := make([]error, len(due))
 	var calling sync.WaitGroup
@@ -82,13 +89,15 @@ func (c *Crawler) deliverOnce(ctx context.Context, client *http.Client) (int, er
 		calling.Go(func() { failed[i] = c.call(ctx, client, id) })
 	}
 	calling.Wait()
-	return len(due), errors.Join(failed...)
+	return due[len(due)-1], errors.Join(failed...)
 }
 
-// callsDue lists the jobs that have a due event, the one that has waited longest first.
-func (c *Crawler) callsDue(ctx context.Context) (due []int64, err error) {
-	rows, err := c.store.rows(ctx, "SELECT job FROM events WHERE ready_at <= ? GROUP BY job ORDER BY min(id) LIMIT ?",
-		c.cfg.Clock().UnixMilli(), hooksAtOnce)
+// callsDue lists the next jobs after last that have a due event, in a circle: one that has always more events, and a server
+// that takes its time with each, has its turn like any other.
+func (c *Crawler) callsDue(ctx context.Context, last int64) (due []int64, err error) {
+	now := c.cfg.Clock().UnixMilli()
+	rows, err := c.store.rows(ctx, `SELECT job FROM events WHERE ready_at <= ? GROUP BY job
+		ORDER BY CASE WHEN job > ? THEN 0 ELSE 1 END, job LIMIT ?`, now, last, hooksAtOnce)
 	if err != nil {
 		return nil, err
 	}

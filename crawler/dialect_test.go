@@ -58,6 +58,7 @@ func TestPostgresConforms(t *testing.T) {
 		"a host is given up":              TestHostIsGivenUpWithAllItsPages,
 		"webhooks are called":             TestWebhookTellsOfEveryPageOnce,
 		"webhooks are called again":       TestWebhookIsRepeatedUnderTheSameID,
+		"webhooks have their turn":        TestWebhooksOfAllJobsHaveTheirTurn,
 		"bytes are given back":            TestOnlyDeliveredPagesAreCharged,
 		"standings outlive the process":   TestStandingsOutliveTheProcess,
 		"cards outlive the process":       TestCardIsKeptOverARestart,

@@ -151,6 +151,48 @@ func TestWebhookIsRepeatedUnderTheSameID(t *testing.T) {
 	})
 }
 
+// TestWebhooksOfAllJobsHaveTheirTurn: jobs with more events than their server takes in a turn hold up no other's.
+func TestWebhooksOfAllJobsHaveTheirTurn(t *testing.T) {
+	c, _ := bench(t, 1, 1)
+	h := newHookServer(t)
+	const jobs = hooksAtOnce + 1
+	for range jobs {
+		o := Order{URL: root, Webhook: &Webhook{URL: "http://hook.test/"}}
+		j, err := c.jobs.create(Account{ID: "a"}, Crawl, o, root, time.Now(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.store.update(func(tx *tx) error {
+			for n := range 2 * hookBatch {
+				if err := tx.emit(j.id, eventCompleted, int64(n), time.Now()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: h.dial}}
+	defer client.CloseIdleConnections()
+	last := int64(0)
+	for range 2 {
+		var err error
+		if last, err = c.deliverOnce(t.Context(), client, last); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls, _, _ := h.seen()
+	told := map[string]bool{}
+	for _, call := range calls {
+		told[call.ID] = true
+	}
+	if len(told) != jobs {
+		t.Errorf("after two turns %d jobs were told of, want all %d", len(told), jobs)
+	}
+}
+
 func TestWebhookOrderIsChecked(t *testing.T) {
 	long := strings.Repeat("x", maxHookHeader)
 	for name, test := range map[string]struct {
