@@ -219,9 +219,10 @@ func (b *batch) unconfirmed(a arrival, cause error) {
 	b.settle(o)
 }
 
-// revalidated reports a 304 that answers the condition which was sent.
+// revalidated reports a 304 that answers the condition which was sent. Where a redirect led none was: such a 304 would have
+// another site's address stand over what is remembered.
 func (a arrival) revalidated() bool {
-	return a.Code == wire.OK && a.Status == http.StatusNotModified && len(a.item.known.conditions(0)) > 0
+	return a.Code == wire.OK && a.Status == http.StatusNotModified && len(a.Hops) == 0 && len(a.item.known.conditions(0)) > 0
 }
 
 // origin is a as the fetch that its body is from: what a document's provenance tells. An audit of today speaks of the

@@ -123,6 +123,10 @@ func (c *client) check(r Result) error {
 		}
 		return nil
 	}
+	// Rights stand in the head, and an archive tells head from body by the first empty line.
+	if head, rest := cutHead(r.Response); len(head) == 0 || len(rest) > 0 {
+		return wire.Errorf(wire.ProtocolError, "page has no head, or more than one")
+	}
 	signed, err := wire.ParseAttest(r.Attest)
 	if err != nil {
 		return err

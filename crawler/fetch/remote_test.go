@@ -80,6 +80,12 @@ func TestRemoteBelievesNoLiar(t *testing.T) {
 		}
 		return p
 	}
+	headed := func(head string) wire.Page {
+		r, _ := honest()
+		r.Response = []byte(head)
+		r.Attest = attest(testJob, batchOfOne.URLs[0], testChannel, r).Append(nil)
+		return toWirePage(r)
+	}
 	signedFor := func(change func(*wire.Attest)) wire.Page {
 		return page(func(p *wire.Page) {
 			a, err := wire.ParseAttest(p.Attest)
@@ -112,6 +118,9 @@ func TestRemoteBelievesNoLiar(t *testing.T) {
 		{"body beyond the limit", []wire.Message{page(nil), wire.Body{Data: large}, none, end}},
 		{"window of 2 GiB", []wire.Message{page(nil), wire.Body{Data: []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0}}, none, end}},
 		{"another head", []wire.Message{page(func(p *wire.Page) { p.Response = []byte("HTTP/1.1 200 ok\r\n\r\n") }), body, none, end}},
+		{"no head", []wire.Message{headed(""), body, none, end}},
+		{"head without an end", []wire.Message{headed("HTTP/1.1 200 OK\r\n"), body, none, end}},
+		{"head and a body of its own", []wire.Message{headed("HTTP/1.1 200 OK\r\n\r\nforged\r\n\r\n"), body, none, end}},
 		{"another status", []wire.Message{page(func(p *wire.Page) { p.Status = 404 }), body, none, end}},
 		{"another time", []wire.Message{page(func(p *wire.Page) { p.Started++ }), body, none, end}},
 		{"attestation of another job", []wire.Message{signedFor(func(a *wire.Attest) { a.Job[0]++ }), body, none, end}},

@@ -206,7 +206,7 @@ func archivedHeader(block []byte, payload int) []byte {
 	var b bytes.Buffer
 	for _, line := range lines {
 		if isField(line, "Content-Encoding") || isField(line, "Transfer-Encoding") || isField(line, "Content-Length") {
-			b.WriteString("X-Archive-Orig-")
+			b.WriteString(original)
 		}
 		b.Write(bytes.TrimRight(line, "\r"))
 		b.WriteString("\r\n")
