@@ -251,3 +251,31 @@ func TestClaimedCanonicalAddressMovesNoPage(t *testing.T) {
 		}
 	}
 }
+
+// TestCrawlsOwnStartIsNotForEverybody: an address that a partner named may hold a token, wherever it was named.
+func TestCrawlsOwnStartIsNotForEverybody(t *testing.T) {
+	site := crawltest.Site{"/": crawltest.Page("root", "/about"), "/about": crawltest.Page("about"), "/share/token": crawltest.Page("shared", "/linked"), "/linked": crawltest.Page("linked")}
+	n := crawltest.New(t, site)
+	cfg := config(n, t.TempDir())
+	var mu sync.Mutex
+	var indexed []string
+	cfg.Store = func(_ context.Context, pages ...Page) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, page := range pages {
+			indexed = append(indexed, strings.TrimPrefix(page.URL, root))
+		}
+		return nil
+	}
+	p := start(t, cfg)
+	for _, at := range []string{"", "share/token"} {
+		p.crawl(object{"url": root + at, "sitemap": "skip", "crawlEntireDomain": true})
+	}
+	waitFor(t, "the outbox to empty", func() bool { n, err := p.c.outboxLen(t.Context()); return n == 0 && err == nil })
+	mu.Lock()
+	defer mu.Unlock()
+	slices.Sort(indexed)
+	if diff := cmp.Diff([]string{"", "about", "linked"}, indexed); diff != "" {
+		t.Errorf("pages for the index (-want +got):\n%s", diff)
+	}
+}

@@ -237,7 +237,8 @@ func (c *Crawler) extract(ctx context.Context, l *lease, o *outcome, sc *scope, 
 	}
 	// A scrape is one address that a partner named, perhaps with a token of theirs in it: what everybody may search is what
 	// a crawl found by following links.
-	crawled := o.job.kind == Crawl
+	// So is the page at which a crawl begins, unless it is a front page.
+	crawled := o.job.kind == Crawl && memoryOwner(o.job, a.asked) == ""
 	if rights.NoIndex() {
 		c.withdraw(o, at, also)
 	} else if c.cfg.Store != nil && crawled && a.Status < 300 && !order.textless() {
