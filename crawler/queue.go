@@ -83,7 +83,9 @@ func (f *frontier) batch(ctx context.Context, l *lease, j *job, room int, c Conf
 	if err := f.pick(ctx, l, j, "ready_at >= ? AND ready_at < ?", 0, rankEnd, size-len(l.items), &room); err != nil {
 		return err
 	}
-	l.delay = delay
+	if len(l.items) > 0 { // otherwise another job has the lease, and its partner asked for no such delay
+		l.delay = delay
+	}
 	return nil
 }
 

@@ -77,6 +77,43 @@ func TestPageThatWaitsIsPostponed(t *testing.T) {
 	}
 }
 
+func TestGivenUpHostKeepsTheBoundOnErrors(t *testing.T) {
+	c, j := bench(t, 1, 10)
+	if err := set(c, "UPDATE jobs SET failed = ? WHERE id = ?", maxErrors-3, j.id); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.abandon(&lease{host: "host-0.test", job: j}, wire.DialRefused); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := c.store.row(t.Context(), "SELECT count(*) FROM errors").Scan(&rows); err != nil || rows != 3 {
+		t.Errorf("rows of errors: got %d, %v, want the 3 that are left of %d", rows, err, maxErrors)
+	}
+	if got, err := c.jobs.byID(t.Context(), j.id); err != nil || got.failed != maxErrors+7 || got.pages != 1 {
+		t.Errorf("the job: got %d failed and %d pages to come, %v, want %d and 1", got.failed, got.pages, err, maxErrors+7)
+	}
+}
+
+// TestDelayOfAJobIsItsOwn: a job that may have no more pages at the moment leaves its delay to nobody.
+func TestDelayOfAJobIsItsOwn(t *testing.T) {
+	c, first := bench(t, 1, 1)
+	const address = "http://host-0.test/x"
+	if err := set(c, "UPDATE jobs SET quota = 0, request = ? WHERE id = ?", `{"url":"http://host-0.test/","delay":60}`, first.id); err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.jobs.create(Account{ID: "b"}, Scrape, Order{URL: address}, address, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lease{host: "host-0.test", domain: "host-0.test", delay: time.Second}
+	if err := c.frontier.fill(t.Context(), l, 0, c.cfg, c.jobs, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if l.job == nil || l.job.id != second.id || l.delay != time.Second {
+		t.Errorf("the lease: got job %v with a delay of %v, want job %d with a second", l.job, l.delay, second.id)
+	}
+}
+
 // TestCapEndsAStall: who waits for the next day of a cap does not wait for an edge any more.
 func TestCapEndsAStall(t *testing.T) {
 	c, j := bench(t, 1, 1)

@@ -112,13 +112,16 @@ func (c *Crawler) abandon(l *lease, code wire.Code) error {
 	var state State
 	err := c.store.update(func(tx *tx) error {
 		now := c.cfg.Clock()
-		var told int64
+		var told, failed int64
 		if err := tx.query("SELECT coalesce(max(id), 0) FROM errors").Scan(&told); err != nil {
+			return err
+		}
+		if err := tx.query("SELECT failed FROM jobs WHERE id = ?", l.job.id).Scan(&failed); err != nil {
 			return err
 		}
 		if _, err := tx.do(`INSERT INTO errors (job, url, code, owner, detail, at)
 			SELECT job, url, ?, ?, ?, ? FROM urls WHERE host = ? AND job = ? AND state = 0 AND kind = 0 LIMIT ?`,
-			code.Name(), string(code.Owner()), "the host was given up: "+code.Meaning(), now.UnixMilli(), l.host, l.job.id, maxErrors); err != nil {
+			code.Name(), string(code.Owner()), "the host was given up: "+code.Meaning(), now.UnixMilli(), l.host, l.job.id, max(0, maxErrors-failed)); err != nil {
 			return err
 		}
 		if _, err := tx.do(`INSERT INTO events (job, kind, ref, ready_at) SELECT errors.job, ?, errors.id, ? FROM errors
