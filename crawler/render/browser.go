@@ -32,7 +32,9 @@ func (r *Renderer) start(ctx context.Context) (context.Context, func(), error) {
 		chromedp.Flag("no-sandbox", false), // chromedp would switch it off for root; the browser is not root
 		chromedp.ProxyServer(nowhere), chromedp.Flag("proxy-bypass-list", "<-loopback>"),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND"),
-		chromedp.Flag("force-webrtc-ip-handling-policy", "disable_non_proxied_udp"), chromedp.Flag("disable-quic", true),
+		// The first is what older browsers call the second: a switch that they do not know does nothing.
+		chromedp.Flag("force-webrtc-ip-handling-policy", "disable_non_proxied_udp"),
+		chromedp.Flag("webrtc-ip-handling-policy", "disable_non_proxied_udp"), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-extensions", true), chromedp.Flag("disable-default-apps", true),
 		chromedp.Flag("disable-breakpad", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("metrics-recording-only", true),

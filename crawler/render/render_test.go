@@ -101,11 +101,29 @@ func TestPageReachesNothingByItself(t *testing.T) {
 		}
 	}()
 	at := l.Addr().String()
+	u, err := net.ListenPacket("udp", at) // for WebRTC and HTTP/3
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	go func() {
+		for {
+			if _, _, err := u.ReadFrom(make([]byte, 1500)); err != nil {
+				return
+			}
+			reached.Add(1)
+		}
+	}()
 	s := &site{}
 	p := html(strings.ReplaceAll(`</head><body style="background:#00f"><img src="http://AT/img"><iframe src="http://AT/frame"></iframe>
 <link rel="preconnect" href="http://AT/"><link rel="dns-prefetch" href="//AT"><script>
 new WebSocket("ws://AT/ws"); fetch("http://AT/get"); fetch("http://AT/post", {method: "POST", body: "x"}); navigator.sendBeacon("http://AT/beacon", "x")
 try { new RTCPeerConnection({iceServers: [{urls: "stun:AT"}]}).createDataChannel("x") } catch {}
+try { let c = new RTCPeerConnection({iceServers: [{urls: ["stun:AT", "turn:AT?transport=tcp", "turn:AT"], username: "x", credential: "x"}]}); c.createDataChannel("x"); c.createOffer().then(o => c.setLocalDescription(o)) } catch {}
+try { let w = open("http://AT/popup"); w = open("about:blank"); w.document.write("<img src=http://AT/popup-img><script>new WebSocket('ws://AT/popup-ws')<\/script>") } catch {}
+try { let a = document.createElement("a"); a.href = "http://AT/download"; a.download = "x"; document.body.append(a); a.click() } catch {}
+try { new SharedWorker(URL.createObjectURL(new Blob(["fetch('http://AT/shared'); new WebSocket('ws://AT/ws3')"]))) } catch {}
+try { let f = document.createElement("form"); f.action = "http://AT/form"; f.target = "_blank"; f.method = "post"; document.body.append(f); f.submit() } catch {}
 try { new EventSource("http://AT/events") } catch {}
 try { new Worker(URL.createObjectURL(new Blob(["fetch('http://AT/worker'); new WebSocket('ws://AT/ws2')"]))) } catch {}
 try { new WebTransport("https://AT/wt") } catch {}
