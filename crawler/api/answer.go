@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,8 +15,11 @@ import (
 	"sward/internal/wire"
 )
 
-// accountsRetry is when to come again if accounts cannot be asked, in seconds.
-const accountsRetry = "5"
+const (
+	accountsRetry = "5"             // seconds after which to come again if accounts cannot be asked
+	answerPiece   = 64 << 10        // bytes of an answer that a client has answerWait to take
+	answerWait    = 2 * time.Minute // or it is gone: an answer of 10 MiB is in memory until it is read
+)
 
 // Codes of refusals in the API's bodies: Firecrawl's where it has one.
 const (
@@ -81,8 +86,15 @@ func answer(w http.ResponseWriter, status int, body any) {
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff") // documents hold strangers' HTML
 	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	w.Write(text) //nolint:errcheck // a partner who has gone reads no error either
+	slow := http.NewResponseController(w)
+	for piece := range slices.Chunk(text, answerPiece) {
+		slow.SetWriteDeadline(time.Now().Add(answerWait)) //nolint:errcheck // a writer without deadlines is a test's
+		if _, err := w.Write(piece); err != nil {
+			return // a partner who has gone reads no error either
+		}
+	}
 }
 
 // decode reads a JSON body. It answers itself and reports false when that fails.
