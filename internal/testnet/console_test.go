@@ -73,6 +73,9 @@ func TestConsoleInABrowser(t *testing.T) {
 		has(".paper", "sha256")
 		screenshots(ctx, t, "metadata")
 		has(".causes", "robots_denied")
+		do(chromedp.Click(chromedp.CSS(".turn button:last-child:not([disabled])")),
+			chromedp.WaitVisible(chromedp.CSS(".turn button:first-child:not([disabled])")))
+		has(".turn span", "26–")
 		pwned, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("'pwned' in window"))
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,8 @@ export class JobView {
   skip = 0
   rate = new Rate()
   shown = ''  // what list stands there: it is read again only when it has grown or was turned
+  rows = 0    // in it
+  seen = ''   // how many pages the job had when it was read
 
   constructor(id, tell) {
     this.id = id
@@ -48,16 +50,21 @@ export class JobView {
 
   async refresh(signal) {
     const want = `${this.skip}`
-    const full = this.shown !== want || this.rows < chunk
+    const full = this.shown !== want || this.rows < chunk && this.stand !== this.seen
     const s = await api.job(this.id, this.skip, full ? chunk : 1, signal)
     this.url ??= (await api.jobs(signal)).find((j) => j.id === this.id)?.url ?? this.id // an old one is known by its name
     this.busy = s.status === 'scraping'
     if (this.busy) this.rate.note(s.completed)
     this.showHead(s)
-    if (full) this.showPages(s)
+    this.stand = `${s.completed} ${s.status}`
+    if (full) {
+      this.seen = this.stand
+      this.showPages(s)
+    }
+    this.showTurn(s)
     this.shown = want
-    const failed = await api.errors(this.id, signal)
-    this.showCauses(failed)
+    if (s.failed !== this.failed) this.showCauses(await api.errors(this.id, signal)) // up to 3 MiB
+    this.failed = s.failed
   }
 
   showHead(s) {
@@ -82,14 +89,20 @@ export class JobView {
     this.rows = s.data.length
     if (s.data.length === 0) return show(this.pages, make('p', { class: 'empty' }, this.busy ? 'None yet.' : 'None.'))
     const list = make('ul', { class: 'pages' }, ...s.data.map((d) => make('li', {}, this.pageButton(d))))
-    const turn = make('div', { class: 'turn' },
-      make('button', { class: 'plain', disabled: this.skip === 0, onclick: () => this.turn(-chunk) }, '← Before'),
-      make('span', { class: 'soft' }, `${count(this.skip + 1)}–${count(this.skip + s.data.length)} of ${count(s.completed)}`),
-      make('button', { class: 'plain', disabled: this.skip + s.data.length >= s.completed, onclick: () => this.turn(chunk) }, 'After →'))
     const at = this.pages.querySelector('.pages')?.scrollTop ?? 0
-    this.pages.replaceChildren(list, turn)
+    this.pages.replaceChildren(list, make('div', { class: 'turn' }))
     list.scrollTop = at
     if (!this.preview.page) this.open(s.data[0], list.querySelector('button'))
+  }
+
+  // showTurn keeps the way on open: a job has more pages than when the list was read.
+  showTurn(s) {
+    const place = this.pages.querySelector('.turn')
+    if (!place) return
+    show(place,
+      make('button', { class: 'plain', disabled: this.skip === 0, onclick: () => this.turn(-chunk) }, '← Before'),
+      make('span', { class: 'soft' }, `${count(this.skip + 1)}–${count(this.skip + this.rows)} of ${count(s.completed)}`),
+      make('button', { class: 'plain', disabled: this.skip + this.rows >= s.completed, onclick: () => this.turn(this.rows) }, 'After →'))
   }
 
   pageButton(d) {
