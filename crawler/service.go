@@ -86,8 +86,8 @@ func (c *Crawler) Start(_ context.Context, a Account, k Kind, o Order) (Job, err
 		one := 1
 		o.Limit, o.Sitemap, age = &one, "skip", o.Scrape.Patience()+ScrapeLinger+tidyEvery
 	}
-	if o.MaxTime > 0 {
-		age = min(age, time.Duration(o.MaxTime)*time.Second)
+	if o.MaxTime > 0 && o.MaxTime < int(age/time.Second) { // a number of seconds may be more than a Duration holds
+		age = time.Duration(o.MaxTime) * time.Second
 	}
 	j, err := c.jobs.create(a, k, o, start, c.cfg.Clock(), age)
 	if err != nil {

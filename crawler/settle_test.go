@@ -130,3 +130,45 @@ func TestCapEndsAStall(t *testing.T) {
 		t.Errorf("a job whose cap is used up: got %v, %v, want it to wait", got.state, err)
 	}
 }
+
+// TestScopeIsOfTheJobThatHasTheNumber: SQLite gives the number of the newest job again when that is forgotten.
+func TestScopeIsOfTheJobThatHasTheNumber(t *testing.T) {
+	c, first := bench(t, 1, 1)
+	if err := c.end(t.Context(), first, Cancelled, wire.OK); err != nil {
+		t.Fatal(err)
+	}
+	old, err := c.jobs.scope(first) // of a lease that was taken just before
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.forget(t.Context(), first.id); err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.jobs.create(Account{ID: "b"}, Crawl, Order{URL: root, ExcludePaths: []string{"secret"}}, root, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.jobs.scope(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.id != first.id || got == old {
+		t.Errorf("job %d after job %d: got the other's scope, want its own", second.id, first.id)
+	}
+}
+
+func TestTimeOfAJobMayBeAnyNumber(t *testing.T) {
+	c, _ := bench(t, 1, 1)
+	for _, seconds := range []int{1 << 34, 1 << 62} {
+		j, err := c.Start(t.Context(), Account{ID: "a"}, Crawl, Order{URL: root, MaxTime: seconds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.tidyOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Job(t.Context(), j.Account, j.ID); err != nil || got.State != Scraping {
+			t.Errorf("maxTime %d: got %v, %v, want it to run", seconds, got.State, err)
+		}
+	}
+}

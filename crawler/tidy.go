@@ -98,6 +98,7 @@ func (c *Crawler) forget(ctx context.Context, id int64) error {
 			}
 		}
 	}
+	c.jobs.over(id) // a lease that came too late may have left its scope, and ids are given again
 	return c.store.update(func(tx *tx) error {
 		if _, err := tx.do("DELETE FROM hooks WHERE job = ?", id); err != nil {
 			return err
