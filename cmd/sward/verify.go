@@ -86,7 +86,9 @@ func verifyPage(out io.Writer, check proof.Checker, page []byte, quiet bool) (ok
 		return false, err
 	}
 	ok = true
+	signed := false
 	for _, s := range steps {
+		signed = signed || s.Err == nil && (s.Name == "hub" || s.Name == "edge")
 		mark, text := "ok", s.What
 		switch {
 		case s.Failed():
@@ -98,7 +100,10 @@ func verifyPage(out io.Writer, check proof.Checker, page []byte, quiet bool) (ok
 			fmt.Fprintf(out, "%-6s %-12s %s\n", mark, s.Name, printable(text))
 		}
 	}
-	return ok, nil
+	if !signed {
+		fmt.Fprintf(out, "%-6s %-12s %s\n", "WRONG", "signature", "nobody has signed this page: anybody may have written it")
+	}
+	return ok && signed, nil
 }
 
 // eachPage calls do with every page in a file: values one after another, each of them a page, a list, or an answer with
@@ -120,6 +125,9 @@ func eachPage(stdin io.Reader, path string, do func([]byte) error) error {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("read JSON: %w", err)
+		}
+		if err := proof.Unambiguous(value); err != nil { // "data" and "Data": which of the two would be checked?
+			return err
 		}
 		if err := unwrap(value, do); err != nil {
 			return err

@@ -37,9 +37,9 @@ func canonical(text []byte, without ...string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// unambiguous refuses JSON in which an object has two members of one name, in capitals or not. Readers differ in which of the
+// Unambiguous refuses JSON in which an object has two members of one name, in capitals or not. Readers differ in which of the
 // two they take, and Go's takes either for the other: what was checked would not be what is read.
-func unambiguous(text []byte) error {
+func Unambiguous(text []byte) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	type object struct {

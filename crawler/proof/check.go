@@ -93,7 +93,7 @@ type claims struct {
 // Check checks one page, given as the JSON of a document. Its error means that there is nothing to check.
 func (c Checker) Check(document []byte) (steps []Step, err error) {
 	var p page
-	if err := unambiguous(document); err != nil {
+	if err := Unambiguous(document); err != nil {
 		return nil, fmt.Errorf("this is no page: %w", err)
 	}
 	if err := json.Unmarshal(document, &p); err != nil {
