@@ -52,7 +52,7 @@ func Read(h http.Header, t text.Content, path string, site *Files) Rights {
 	r := Rights{
 		MetaRobots: t.Robots, XRobotsTag: fields(h, "X-Robots-Tag"),
 		ContentUsage: fields(h, "Content-Usage"), ContentSignal: fields(h, "Content-Signal"),
-		TDMReservation: field(h, "TDM-Reservation"), TDMPolicy: field(h, "TDM-Policy"),
+		TDMReservation: strictest(fields(h, "TDM-Reservation")), TDMPolicy: field(h, "TDM-Policy"),
 		MetaTDM: t.TDMReservation, MetaTDMPolicy: t.TDMPolicy,
 		Licences: slices.Concat(linkedLicences(h), t.Licences), CrawlerPrice: field(h, "Crawler-Price"),
 	}
@@ -81,6 +81,14 @@ func fields(h http.Header, name string) []string {
 		list[i] = text.Line(v, maxValue)
 	}
 	return list
+}
+
+// strictest is the value that reserves, where a server and what stands before it each send one, and else the first.
+func strictest(values []string) string {
+	if slices.Contains(values, "1") {
+		return "1"
+	}
+	return strings.Join(values[:min(len(values), 1)], "")
 }
 
 // linkedLicences are the RSL documents of Link fields (RFC 8288), as written.

@@ -59,6 +59,13 @@ func TestByteOrderMarkReservesNothingLess(t *testing.T) {
 	}
 }
 
+func TestOneReservationOfTwoIsEnough(t *testing.T) {
+	h := http.Header{"Tdm-Reservation": {"0", "1"}}
+	if r := Read(h, text.Content{}, "/", nil); r.Verdict.AITrain != Deny {
+		t.Errorf("training is %s under %v, want it denied", r.Verdict.AITrain, h)
+	}
+}
+
 // Attacks J12 and J13: each dialect alone, and against the others.
 func TestVerdictIsTheMostRestrictiveOfAllStatements(t *testing.T) {
 	header := func(pairs ...string) http.Header {
