@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ const (
 	maxLimit     = 100_000 // documents
 	maxPatterns  = 1000    // entries of includePaths and of excludePaths, as in Firecrawl
 	maxPattern   = 2000    // bytes of one of them
+	maxSteps     = 50_000  // that repetitions add to all of them, once compiled: x{1000} is a thousand steps of 40 bytes
 	maxDelay     = 60      // seconds between requests a partner may ask for
 
 	defaultTimeout = 60_000  // milliseconds a scrape may take
@@ -253,9 +255,16 @@ func patterns(field string, list []string) ([]*regexp.Regexp, error) {
 		return nil, fmt.Errorf("%s has at most %d entries, not %d", field, maxPatterns, len(list))
 	}
 	compiled := make([]*regexp.Regexp, 0, len(list))
+	left := maxSteps
 	for _, text := range list {
 		if len(text) > maxPattern {
 			return nil, fmt.Errorf("%s: a pattern has at most %d bytes", field, maxPattern)
+		}
+		left += len(text)
+		if parsed, err := syntax.Parse(text, syntax.Perl); err == nil { // before it takes its memory; Compile says what is wrong
+			if left -= steps(parsed, left); left <= 0 {
+				return nil, fmt.Errorf("%s: the patterns are too large together: repeat less with {n}, or give fewer", field)
+			}
 		}
 		re, err := regexp.Compile(text)
 		if err != nil {
@@ -264,4 +273,22 @@ func patterns(field string, list []string) ([]*regexp.Regexp, error) {
 		compiled = append(compiled, re)
 	}
 	return compiled, nil
+}
+
+// steps is about how many instructions an expression compiles to, or any number from most on if it is more.
+func steps(re *syntax.Regexp, most int) int {
+	n := 1
+	if re.Op == syntax.OpLiteral {
+		n = len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		if n >= most {
+			return most
+		}
+		n += steps(sub, most)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1) // at most 1,000, and nested ones multiply to no more
+	}
+	return min(n, most)
 }

@@ -130,3 +130,21 @@ func TestPatternsAreMatchedAgainstThePathWithAndWithoutSlash(t *testing.T) {
 		}
 	}
 }
+
+// A request of a megabyte may hold five hundred patterns, each of which takes fourteen megabytes once it is compiled.
+func TestPatternsAreBoundedBeforeTheyAreCompiled(t *testing.T) {
+	large := strings.Repeat("x{1000}", maxPattern/7)
+	if _, err := patterns("includePaths", []string{large}); err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("a pattern of %d bytes and %d steps: got %v, want a refusal", len(large), maxPattern/7*1000, err)
+	}
+	var many []string
+	for i := range maxPatterns {
+		many = append(many, fmt.Sprintf("^/products/category-%d/%s/[^/]+/?$", i, strings.Repeat("garden-", 20)))
+	}
+	if got, err := patterns("includePaths", many); err != nil || len(got) != maxPatterns {
+		t.Errorf("as many as are taken, each as people write them: got %d, %v, want %d", len(got), err, maxPatterns)
+	}
+	if _, err := patterns("excludePaths", []string{`[\p{L}\d_-]+/\d{4}/\d{2}/(a|b|c){1,20}`, `(?i)\.(jpe?g|png|gif)$`}); err != nil {
+		t.Errorf("common patterns: %v", err)
+	}
+}
