@@ -308,8 +308,8 @@ func (b *batch) missing(edge string, err error) {
 		err = errMissing
 	}
 	code := wire.CodeOf(err)
-	if code == wire.Internal {
-		code = wire.EdgeGone // the stream broke
+	if code == wire.Internal || ofAccount(code) { // the stream broke; what the account may have is asked with the next
+		code = wire.EdgeGone
 	}
 	for i := first; i < len(b.arrived); i++ {
 		if b.arrived[i] {

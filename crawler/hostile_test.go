@@ -110,6 +110,22 @@ func TestCrawlMissesNothingWithHostileEdges(t *testing.T) {
 	}
 }
 
+// TestEdgeDoesNotSpeakForTheAccount: that a balance or a cap is used up, the books say.
+func TestEdgeDoesNotSpeakForTheAccount(t *testing.T) {
+	site, all := crawltest.Tree(20)
+	for _, code := range []wire.Code{wire.BalanceExhausted, wire.AuthFailed, wire.PartnerCap} {
+		t.Run(code.Name(), func(t *testing.T) {
+			liar := &crawltest.Edge{Allow: func(*url.URL) error { return wire.Errorf(code, "so it says") }}
+			n := crawltest.New(t, site, liar, &crawltest.Edge{}, &crawltest.Edge{})
+			p := start(t, config(n, t.TempDir()))
+			status, documents := p.crawl(object{"url": root})
+			if diff := cmp.Diff(all, paths(documents)); diff != "" {
+				t.Errorf("pages of a crawl that is %v, %s (-want +got):\n%s", status.State, status.Failure, diff)
+			}
+		})
+	}
+}
+
 // A site that shows every reader another page, or lets one reader in and not the next, is no proof against an edge.
 func TestChangeableSiteAccusesNoEdge(t *testing.T) {
 	words := strings.Fields("anvil birch cobalt dune ember fjord garnet harbour indigo juniper kelp lagoon marble nettle opal prairie")

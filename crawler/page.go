@@ -124,6 +124,9 @@ func (c *Crawler) read(ctx context.Context, l *lease, a arrival) (o outcome) {
 // refused judges a page that did not come.
 func (c *Crawler) refused(ctx context.Context, o *outcome, a arrival) {
 	code := a.cause()
+	if a.edge != "" && ofAccount(code) {
+		code = wire.ProtocolError // how the account stands is not an edge's to say: its word would end the job
+	}
 	o.failure(code, "")
 	if a.Code == wire.RobotsDenied && a.Rule != "" {
 		o.detail = text.Line("robots.txt: "+a.Rule, wire.MaxRule)

@@ -44,6 +44,9 @@ func judge(code wire.Code) fate {
 	}
 }
 
+// ofAccount tells the codes by which the books, and nobody else, end or halt an account's jobs.
+func ofAccount(code wire.Code) bool { return judge(code) == ruin || code == wire.PartnerCap }
+
 // unreached tells the codes that speak of the host and not of one page.
 func unreached(code wire.Code) bool {
 	switch code {
