@@ -71,6 +71,7 @@ func (b *batch) compare(ctx context.Context, first arrival, road *tunnel) arriva
 	one, two := first.reading(), second.reading()
 	switch {
 	case trust.Judge(one, two) == trust.Same:
+		first.witness, _ = second.Header() // an edge that brings the page may still keep back what the site says of its use
 		return b.agreed(first)
 	case turnedAway(second.Status): // the site turned the second reader away, who may not be the last
 		return first

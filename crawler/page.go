@@ -31,8 +31,9 @@ type arrival struct {
 	exit    string // through whose connection it came
 	audited string // auditMatch, …
 	sum     [32]byte
-	simhash uint64 // of the text
-	bytes   int64  // that crossed the road for it
+	simhash uint64      // of the text
+	bytes   int64       // that crossed the road for it
+	witness http.Header // of the answer that another road had for the same page; nil: there was none
 
 	recalled  bool          // from memory alone: nobody was asked
 	confirmed *confirmation // the body is memory's, and the site says that it is still so
@@ -191,6 +192,9 @@ func (c *Crawler) extract(ctx context.Context, l *lease, o *outcome, sc *scope, 
 	header, err := a.Header()
 	if err != nil {
 		header = http.Header{}
+	}
+	if a.witness != nil {
+		header = rights.Both(header, a.witness)
 	}
 	rights := rights.Read(header, t, at.RequestURI(), c.cardOf(ctx, at).terms())
 	if o.job.kind.discovers() && o.job.order.Sitemap != "only" && !rights.NoFollow() {

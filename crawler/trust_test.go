@@ -231,3 +231,35 @@ func TestEdgeThatChangesACanaryIsSuspendedAtOnce(t *testing.T) {
 		t.Errorf("suspended: got %v, want the liar alone", got)
 	}
 }
+
+// The page is as the site sent it, and what the site says of its use is not in the head that the edge signed.
+func TestEdgeCannotKeepBackWhatASiteReserves(t *testing.T) {
+	site := crawltest.Site{"/": crawltest.Page("root")}
+	reserving := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Usage", "train-ai=n")
+		site.ServeHTTP(w, r)
+	})
+	n := crawltest.New(t, reserving, &crawltest.Edge{}, &crawltest.Edge{}, &crawltest.Edge{})
+	stripping := httptest.NewServer(site)
+	t.Cleanup(stripping.Close)
+	n.Edges[0].Dial = func() (net.Conn, error) { return net.Dial("tcp", stripping.Listener.Addr().String()) }
+	cfg := config(n, t.TempDir())
+	cfg.AuditRate = 1
+	p := start(t, cfg)
+	p.account = trainer
+	for range 12 { // edges take turns
+		job, documents := p.crawl(object{"url": root, "sitemap": "skip", "limit": 1, "scrapeOptions": object{"maxAge": 0}})
+		if len(documents) != 0 {
+			t.Fatalf("job %s delivered a page whose site reserves it from training", job.ID)
+		}
+		for _, e := range p.c.Edges() {
+			if e.ID == n.Edges[0].Name && e.Matches > 0 {
+				return
+			}
+		}
+		if conn, _, err := n.OpenTunnel(nil); err == nil { // another one begins
+			conn.Close()
+		}
+	}
+	t.Error("no page came through the edge that keeps back; the test shows nothing")
+}

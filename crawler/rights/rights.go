@@ -72,6 +72,23 @@ func Read(h http.Header, t text.Content, path string, site *Files) Rights {
 	return r
 }
 
+// statements of a header that Read looks for.
+var ruling = []string{"X-Robots-Tag", "Content-Usage", "Content-Signal", "TDM-Reservation", "TDM-Policy"}
+
+// Both is a header with what another answer for the same page says of its use: whoever brought one of them may have left
+// something out, and the most restrictive statement wins.
+func Both(h, other http.Header) http.Header {
+	h = h.Clone()
+	for _, name := range ruling {
+		for _, value := range other.Values(name) {
+			if !slices.Contains(h.Values(name), value) {
+				h.Add(name, value)
+			}
+		}
+	}
+	return h
+}
+
 func field(h http.Header, name string) string { return text.Line(h.Get(name), maxValue) }
 
 func fields(h http.Header, name string) []string {
