@@ -43,7 +43,7 @@ func (b *batch) lookFirst(ctx context.Context) bool {
 		looked = append(looked, originOf(u))
 		if edge, err := b.look(ctx, originOf(u), false); err != nil {
 			if ctx.Err() == nil {
-				b.noLook(ctx, edge, err)
+				b.noLook(ctx, originOf(u), edge, err)
 			}
 			return false
 		}
@@ -51,13 +51,29 @@ func (b *batch) lookFirst(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// noLook is for a road that broke in front of the pages: they wait as if it had broken among them.
-func (b *batch) noLook(ctx context.Context, edge string, err error) {
-	if edge == "" {
+// noLook is for a road that broke in front of the pages: they wait as if it had broken among them. Where the edge refused the
+// origin itself, its pages have their answer, if another edge says the same.
+func (b *batch) noLook(ctx context.Context, origin, edge string, err error) {
+	code := wire.CodeOf(err)
+	switch {
+	case edge == "":
 		b.noRoad(ctx, err)
 		return
+	case judge(code) != fail:
+		b.missing(edge, err)
+		return
 	}
-	b.missing(edge, err)
+	for _, it := range b.l.items {
+		if u, err := url.Parse(it.url); err != nil || originOf(u) != origin {
+			continue
+		}
+		o := outcome{job: b.l.job, item: it, fate: fail}
+		o.failure(code, "")
+		if it.attempt == 0 {
+			o.again(edge, 0, b.c.cfg)
+		}
+		b.settle(o)
+	}
 }
 
 // look brings the card of an origin up to date if it is stale, or if an edge has contradicted it (doubt): then through an edge

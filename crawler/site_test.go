@@ -294,3 +294,24 @@ func TestPagesWaitForALicenceElsewhere(t *testing.T) {
 		t.Errorf("a partner who trains got %d documents and %v", len(documents), p.failed(job))
 	}
 }
+
+func TestOriginThatEdgesRefuseIsNotAskedForAgainAndAgain(t *testing.T) {
+	n := crawltest.New(t, crawltest.Site{})
+	var dials atomic.Int32
+	for _, e := range n.Edges {
+		e.Dial = func() (net.Conn, error) {
+			dials.Add(1)
+			return nil, wire.Errorf(wire.DestPrivate, "192.168.1.1 is private")
+		}
+	}
+	p := start(t, config(n, t.TempDir()))
+	job := p.begin(Scrape, object{"url": root})
+	p.result(job)
+	if got := dials.Load(); got > 6 {
+		t.Errorf("edges were made to try %d times, want at most 6: two edges have said no, to each of three files at most", got)
+	}
+	why, err := p.c.Errors(t.Context(), job)
+	if err != nil || len(why) != 1 || why[0].Code != "dest_private" {
+		t.Errorf("errors: got %v, %v; want dest_private once", why, err)
+	}
+}

@@ -39,6 +39,7 @@ import (
 const (
 	headerTime   = 10 * time.Second // for a request's header: a slow client holds a connection, not a worker
 	maxHeader    = 64 << 10
+	idleTime     = 2 * time.Minute // of a connection between two requests: strangers' cost nothing but a place
 	shutdownTime = 2 * time.Second // for answers under way when the hub stops
 )
 
@@ -196,7 +197,7 @@ func (h *Hub) Metrics() []prometheus.Collector {
 // serve runs an HTTP server on l until ctx ends, with TLS where it has a configuration for it. What clients do wrong is
 // no news: the server would print it past the log, with their addresses.
 func (h *Hub) serve(ctx context.Context, s *http.Server, l net.Listener) error {
-	s.ReadHeaderTimeout, s.MaxHeaderBytes = headerTime, maxHeader
+	s.ReadHeaderTimeout, s.MaxHeaderBytes, s.IdleTimeout = headerTime, maxHeader, idleTime
 	s.ErrorLog = slog.NewLogLogger(h.cfg.Log.Handler(), slog.LevelDebug)
 	failed := make(chan error, 1)
 	go func() {
