@@ -2,6 +2,7 @@ package crawler
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -100,8 +101,16 @@ func TestPageThatWasWithdrawnLeavesTheIndex(t *testing.T) {
 
 // One crawl comes to a directory by its own address and another by the file's, whichever link was seen first.
 func TestPageOfADirectoryIsFoundUnderOneAddress(t *testing.T) {
-	site := crawltest.Site{"/": crawltest.Page("root", "/guide/"), "/guide/": crawltest.Page("guide", "/"), "/guide/index.html": crawltest.Page("guide", "/")}
-	n := crawltest.New(t, site)
+	pages := crawltest.Site{"/guide/": crawltest.Page("guide", "/"), "/guide/index.html": crawltest.Page("guide", "/")}
+	var leads atomic.Value // where the front page's link goes
+	n := crawltest.New(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			w.Header().Set("Content-Type", "text/html")
+			io.WriteString(w, crawltest.Page("root", leads.Load().(string)))
+			return
+		}
+		pages.ServeHTTP(w, r)
+	}))
 	cfg := config(n, t.TempDir())
 	var mu sync.Mutex
 	index := map[string]bool{}
@@ -118,11 +127,12 @@ func TestPageOfADirectoryIsFoundUnderOneAddress(t *testing.T) {
 	}
 	p := start(t, cfg)
 	for _, link := range []string{"guide/", "guide/index.html", "guide/"} {
-		p.crawl(object{"url": root + link, "limit": 1, "sitemap": "skip"})
+		leads.Store("/" + link)
+		p.crawl(object{"url": root, "sitemap": "skip", "scrapeOptions": object{"maxAge": 0}})
 		waitFor(t, "the index to have the page under one address", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
-			return index[root+link] && len(index) == 1
+			return index[root] && index[root+link] && len(index) == 2
 		})
 	}
 }

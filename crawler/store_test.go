@@ -174,10 +174,10 @@ func TestDiscoveryIsBounded(t *testing.T) {
 func TestExpiredJobsAreForgotten(t *testing.T) {
 	n := crawltest.New(t, crawltest.Site{"/": crawltest.Page("root", "/gone")})
 	cfg := config(n, t.TempDir())
+	cfg.Keep = time.Nanosecond // its time is over when it ends
 	p := start(t, cfg)
 	job := p.begin(Crawl, object{"url": root})
 	p.result(job)
-	p.c.cfg.Keep = 0 // its time is over
 	if err := p.c.tidyOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
