@@ -62,6 +62,33 @@ func (d *door) try(t *testing.T, hostport string) error {
 	return err
 }
 
+func TestNoPrivateAddressIsDialled(t *testing.T) {
+	d := newDoor(t, map[string][]string{
+		"private.example":  {"192.168.0.1"},                  // A18, A34
+		"mixed.example":    {"93.184.216.34", "192.168.0.1"}, // A19
+		"mixed6.example":   {"93.184.216.34", "fe80::1"},     //
+		"meta.example":     {"169.254.169.254"},              //
+		"mapped.example":   {"::ffff:127.0.0.1"},             //
+		"nat64.example":    {"64:ff9b::5db8:d822"},           //
+		"neighbor.example": {"2a02:8071:1:2::99"},            // A30
+		"self.example":     {"2a02:8071:1:2::10"},            // A25
+		"empty.example":    {},
+	}, func(netip.AddrPort) error { return nil })
+	for host, want := range map[string]wire.Code{
+		"private.example": wire.DestPrivate, "mixed.example": wire.DestPrivate, "mixed6.example": wire.DestLinkLocal,
+		"meta.example": wire.DestLinkLocal, "mapped.example": wire.DestEmbedded, "nat64.example": wire.DestEmbedded,
+		"neighbor.example": wire.DestSelfPrefix, "self.example": wire.DestSelf, "empty.example": wire.DNSNotFound,
+		"unknown.example": wire.DNSNotFound,
+	} {
+		if got := wire.CodeOf(d.try(t, host+":443")); got != want {
+			t.Errorf("%s: got %s, want %s", host, got, want)
+		}
+	}
+	if len(d.dialled) != 0 {
+		t.Errorf("dialled %v, want no dial at all", d.dialled)
+	}
+}
+
 func TestANameIsResolvedOnceAndTheCheckedAddressIsDialled(t *testing.T) { // A20
 	answers := map[string][]string{"rebind.example": {"93.184.216.34"}}
 	d := newDoor(t, answers, func(netip.AddrPort) error {
