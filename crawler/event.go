@@ -35,7 +35,10 @@ func (c *Crawler) eventBody(ctx context.Context, j *job, w Webhook, e event) ([]
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, nil
 		}
-		text, err := unpackRow(body, err)
+		var text []byte
+		if err == nil {
+			text, err = unpack(body)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read document of event: %w", err)
 		}
@@ -58,13 +61,6 @@ func (c *Crawler) eventBody(ctx context.Context, j *job, w Webhook, e event) ([]
 		call.Success, call.Error = false, c.view(j).Explain()
 	}
 	return json.Marshal(call)
-}
-
-func unpackRow(body []byte, err error) ([]byte, error) {
-	if err != nil {
-		return nil, err
-	}
-	return unpack(body)
 }
 
 // eventID is the same for every attempt to tell of one event, and for no other: a UUID of the kind that is made from a name
