@@ -68,7 +68,6 @@ type Config struct {
 	Yield time.Duration // bound on the queue that this edge builds in front of the line; 0: 25 ms, negative: none
 
 	Dir        string         // state: consent, volume, receipts, switch, journals
-	Listener   net.Listener   // the dashboard, on loopback; nil: none
 	PacketConn net.PacketConn // UDP for the first tunnel, to have its port mapped; nil: a socket of its own
 	MapPort    bool           // ask the home router to map PacketConn's port: the owner's decision
 	Agent      string         // program and version
@@ -182,7 +181,7 @@ func New(cfg Config) (*Edge, error) {
 	return e, nil
 }
 
-// Run serves until ctx ends and all it started has stopped. Without the owner's agreement it shows the dashboard and
+// Run serves until ctx ends and all it started has stopped. Without the owner's agreement it
 // keeps away from the relays; while paused it keeps its tunnels and refuses every stream.
 func (e *Edge) Run(ctx context.Context) (err error) {
 	if err := e.open(); err != nil {
@@ -190,13 +189,6 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
 	workers, ctx := errgroup.WithContext(ctx)
-	if e.cfg.Listener != nil {
-		workers.Go(func() error {
-			return serveControl(ctx, e.cfg.Listener, e.cfg.Dir, control{
-				status: e.Status, pause: e.Pause, resume: e.Resume, log: e.cfg.Log,
-			})
-		})
-	}
 	if e.mapper != nil {
 		workers.Go(func() error { return e.mapper.Run(ctx) })
 	}
@@ -209,14 +201,6 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 
 // ID names the edge.
 func (e *Edge) ID() identity.ID { return e.cfg.Key.ID() }
-
-// DashboardURL is where the owner's browser finds the dashboard; empty without one.
-func (e *Edge) DashboardURL() string {
-	if e.cfg.Listener == nil {
-		return ""
-	}
-	return "http://" + e.cfg.Listener.Addr().String() + "/"
-}
 
 // Pause stops sharing for d, or until Resume when d is zero: new streams are refused from now on, running ones are cut,
 // and the relays are told.

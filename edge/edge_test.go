@@ -241,7 +241,7 @@ func TestNothingIsServedWithoutConsent(t *testing.T) { // H07, H09
 	e, _ := testEdge(t, r, echo(t))
 	r.next()
 	cfg := e.cfg
-	cfg.Dir, cfg.Listener = t.TempDir(), nil
+	cfg.Dir = t.TempDir()
 	cfg.Key = mustKey(t)
 	silent, err := New(cfg)
 	if err != nil {
@@ -287,7 +287,6 @@ func TestReceiptsOutliveTheProcessAndAHubThatIsAway(t *testing.T) {
 	r.hub.away = false
 	r.hub.mu.Unlock()
 	cfg := e.cfg
-	cfg.Listener = nil
 	again, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,9 @@ func (e *Edge) open() (err error) {
 	return nil
 }
 
+// Opened is closed once Run has the state directory for itself: from then on Status, Pause and Resume work.
+func (e *Edge) Opened() <-chan struct{} { return e.opened }
+
 // isOpen tells whether Run has read the state directory.
 func (e *Edge) isOpen() bool {
 	select {

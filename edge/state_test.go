@@ -12,7 +12,6 @@ func TestDirectoryBelongsToOneAgent(t *testing.T) {
 	first, _ := testEdge(t, r, echo(t))
 	r.next() // it runs
 	cfg := first.cfg
-	cfg.Listener = nil
 	second, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

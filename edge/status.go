@@ -49,9 +49,9 @@ type Used struct {
 // String is "1.2 GB of 10.0 GB", rounded for people.
 func (u Used) String() string {
 	if u.Cap == 0 {
-		return humanSize(u.Bytes) + ", no cap"
+		return HumanSize(u.Bytes) + ", no cap"
 	}
-	return humanSize(u.Bytes) + " of " + humanSize(u.Cap)
+	return HumanSize(u.Bytes) + " of " + HumanSize(u.Cap)
 }
 
 // Percent is how much of the cap is used, 0 without one.

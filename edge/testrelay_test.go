@@ -378,13 +378,9 @@ func echo(t *testing.T) string {
 // testEdge starts an edge whose world is one public-looking site, behind which is the listener at site.
 func testEdge(t *testing.T, r *testRelay, site string, change ...func(*Config)) (e *Edge, stop func() error) {
 	t.Helper()
-	dashboard, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := Config{
 		Key: mustKey(t), Network: testNetwork, Hub: r.hub, HubID: r.hub.key.ID(), Relays: []Relay{{r.key.ID(), r.addr}},
-		Rules: policy.DefaultRules(), Dir: t.TempDir(), Listener: dashboard,
+		Rules: policy.DefaultRules(), Dir: t.TempDir(),
 		Resolve: func(_ context.Context, name string) ([]netip.Addr, error) {
 			switch name {
 			case "site.example":

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sward/edge"
+	"sward/edge/dashboard"
 	"sward/internal/daemon"
 	"sward/internal/identity"
 )
@@ -171,7 +172,7 @@ func TestARunningEdgeIsSeenPausedAndResumed(t *testing.T) {
 		ended <- err
 	}()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := edge.ReadControl(dir); err == nil {
+		if _, err := dashboard.ReadControl(dir); err == nil {
 			break
 		} else if time.Now().After(end) {
 			t.Fatalf("the edge does not run: %v", err)

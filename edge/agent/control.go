@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sward/edge"
+	"sward/edge/dashboard"
 )
 
 const (
@@ -24,8 +25,8 @@ const (
 var errNoAnswer = errors.New("the edge does not answer; it may have been killed. Start it again with run")
 
 // call asks the running edge on dir, and returns its status where it answers with one.
-func call(ctx context.Context, dir, method, path string, form url.Values) (edge.Status, edge.Control, error) {
-	control, err := edge.ReadControl(dir)
+func call(ctx context.Context, dir, method, path string, form url.Values) (edge.Status, dashboard.Control, error) {
+	control, err := dashboard.ReadControl(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return edge.Status{}, control, fmt.Errorf("no edge is running on %s: %w", dir, os.ErrNotExist)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sward/edge"
+	"sward/edge/dashboard"
 	"sward/internal/daemon"
 	"sward/internal/identity"
 	"sward/policy"
@@ -60,7 +61,8 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 	}
 	var open sockets
 	defer func() { err = errors.Join(err, open.close()) }()
-	if cfg.Listener, err = open.tcp(ctx, c.Dashboard); err != nil {
+	l, err := open.tcp(ctx, c.Dashboard)
+	if err != nil {
 		return fmt.Errorf("dashboard: %w", err)
 	}
 	if c.PortMapping {
@@ -77,10 +79,15 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "edge %s\n", e.ID())
-	if url := e.DashboardURL(); url != "" {
-		fmt.Fprintf(cmd.OutOrStdout(), "dashboard %s (the command status shows the access code)\n", url)
-	}
 	workers := []daemon.Worker{{Name: "edge", Run: e.Run}}
+	if l != nil {
+		board, err := dashboard.New(dashboard.Config{Edge: e, Listener: l, Dir: f.dir, Log: log})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "dashboard %s (the command status shows the access code)\n", board.URL())
+		workers = append(workers, daemon.Worker{Name: "dashboard", Run: board.Run})
+	}
 	if debug != nil {
 		registry := prometheus.NewRegistry()
 		for _, m := range e.Metrics() {

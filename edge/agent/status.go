@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sward/edge"
+	"sward/edge/dashboard"
 )
 
 const (
@@ -55,7 +56,7 @@ func headline(s edge.Status) string {
 	return "not sharing: " + s.Reason()
 }
 
-func printStatus(w io.Writer, s edge.Status, control edge.Control) error {
+func printStatus(w io.Writer, s edge.Status, control dashboard.Control) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
 	line("state", "%s", headline(s))

@@ -19,6 +19,7 @@ import (
 
 	"sward/accounting"
 	"sward/edge"
+	"sward/edge/dashboard"
 	"sward/internal/daemon"
 	"sward/internal/geo"
 	"sward/internal/hub"
@@ -253,12 +254,12 @@ func (b *builder) makeEdges(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		dashboard, err := b.listen(ctx, "")
+		l, err := b.listen(ctx, "")
 		if err != nil {
 			return err
 		}
 		cfg := edge.Config{
-			Key: key, Network: b.cfg.Network, Dir: dir, Hub: b.client(key), Listener: dashboard,
+			Key: key, Network: b.cfg.Network, Dir: dir, Hub: b.client(key),
 			Rules: policy.DefaultRules(), Streams: 256, Roots: b.roots,
 			Resolve: b.world.Resolve, Dial: b.world.Dial,
 			Clock: b.cfg.Clock, Log: b.cfg.Log.With("role", "edge"),
@@ -277,8 +278,13 @@ func (b *builder) makeEdges(ctx context.Context) error {
 			}
 			return e.Run(ctx)
 		})
+		board, err := dashboard.New(dashboard.Config{Edge: e, Listener: l, Dir: cfg.Dir, Log: cfg.Log})
+		if err != nil {
+			return err
+		}
+		b.add("dashboard", board.Run)
 		b.info.Edges = append(b.info.Edges, EdgeInfo{
-			ID: key.ID().String(), Country: homes[n%len(homes)].Country, Dashboard: "http://" + dashboard.Addr().String(),
+			ID: key.ID().String(), Country: homes[n%len(homes)].Country, Dashboard: "http://" + l.Addr().String(),
 		})
 	}
 	return nil
@@ -355,10 +361,10 @@ func (b *builder) tokens(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for n := range b.info.Edges {
-		control, err := edge.ReadControl(b.edgeDir(n))
+		control, err := dashboard.ReadControl(b.edgeDir(n))
 		for errors.Is(err, os.ErrNotExist) && ctx.Err() == nil {
 			time.Sleep(readyPoll)
-			control, err = edge.ReadControl(b.edgeDir(n))
+			control, err = dashboard.ReadControl(b.edgeDir(n))
 		}
 		if err != nil {
 			return err

@@ -65,7 +65,7 @@ func runRelay(ctx context.Context, t *testing.T, n *testnet.Net, like relay.Conf
 // runEdge runs one more edge like the network's own, at one relay only, until the test ends.
 func runEdge(t *testing.T, like edge.Config, at relay.Config) {
 	t.Helper()
-	like.Key, like.Dir, like.Listener = newKey(t), t.TempDir(), nil
+	like.Key, like.Dir = newKey(t), t.TempDir()
 	like.Relays = []edge.Relay{{ID: at.Key.ID(), Addr: at.Tunnel}}
 	hub := like.Hub.(*accounting.Client)
 	like.Hub = &accounting.Client{Addr: hub.Addr, Network: hub.Network, Hub: hub.Hub, Key: like.Key}

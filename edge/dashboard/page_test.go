@@ -1,22 +1,37 @@
-package edge
+package dashboard
 
 import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	"sward/edge"
+	"sward/internal/identity"
 )
 
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func mustID(t *testing.T) identity.ID {
+	t.Helper()
+	k, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.ID()
+}
+
 func TestPageShowsEverythingAndEscapesIt(t *testing.T) {
-	s := Status{
-		Edge: mustKey(t).ID(), Network: "main", Why: "paused", Paused: true, PausedUntil: noon, Consent: "2026-11-21, typed",
-		Relays: []RelayStatus{
-			{ID: mustKey(t).ID(), Addr: "relay.example:4433", Region: "eu<b>", Connected: true, Since: noon},
-			{ID: mustKey(t).ID(), Addr: "other.example:4433", Problem: "the relay does not answer"},
+	s := edge.Status{
+		Edge: mustID(t), Network: "main", Why: "paused", Paused: true, PausedUntil: noon, Consent: "2026-11-21, typed",
+		Relays: []edge.RelayStatus{
+			{ID: mustID(t), Addr: "relay.example:4433", Region: "eu<b>", Connected: true, Since: noon},
+			{ID: mustID(t), Addr: "other.example:4433", Problem: "the relay does not answer"},
 		},
-		Streams: 3, Today: Used{Period: "2026-11-21", Bytes: 1_500_000_000, Cap: 10e9}, Month: Used{Bytes: 5, Cap: 0},
-		Sites:  []Use{{Site: "<script>alert(1)</script>", Streams: 2, Up: 1000, Down: 2000, For: map[string]int{"search-index": 2}}},
+		Streams: 3, Today: edge.Used{Period: "2026-11-21", Bytes: 1_500_000_000, Cap: 10e9}, Month: edge.Used{Bytes: 5, Cap: 0},
+		Sites:  []edge.Use{{Site: "<script>alert(1)</script>", Streams: 2, Up: 1000, Down: 2000, For: map[string]int{"search-index": 2}}},
 		Points: 12_500_000, PointsAt: noon, Registered: true, Suspended: "tampering", Unsubmitted: 4,
-		Refusals:     []Refusal{{Time: noon, Rule: "dest_private", App: "proxy", Host: "name under .com"}},
+		Refusals:     []edge.Refusal{{Time: noon, Rule: "dest_private", App: "proxy", Host: "name under .com"}},
 		RefusedToday: map[string]int{"dest_private": 1},
 	}
 	w := httptest.NewRecorder()
@@ -37,21 +52,8 @@ func TestPageShowsEverythingAndEscapesIt(t *testing.T) {
 		}
 	}
 	w = httptest.NewRecorder()
-	renderPage(w, Status{Serving: true})
+	renderPage(w, edge.Status{Serving: true})
 	if page := w.Body.String(); !strings.Contains(page, "sharing") || !strings.Contains(page, "Pause") || !strings.Contains(page, "nothing yet") {
 		t.Errorf("the page of a fresh edge:\n%s", page)
-	}
-}
-
-func TestSizesAreRoundedForPeople(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1500: "1.5 kB", 2_340_000: "2.3 MB", 5e9: "5.00 GB", 7_120_000_000_000: "7.12 TB"} {
-		if got := humanSize(n); got != want {
-			t.Errorf("%d: got %s, want %s", n, got, want)
-		}
-	}
-	for want, u := range map[int64]Used{0: {Bytes: 5}, 50: {Bytes: 50, Cap: 100}, 100: {Bytes: 5000, Cap: 100}} {
-		if got := u.Percent(); got != want {
-			t.Errorf("%+v: got %d%%, want %d%%", u, got, want)
-		}
 	}
 }

@@ -1,11 +1,10 @@
-package edge
+package dashboard
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,37 +14,57 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sward/edge"
 )
 
 // panel is a running dashboard with its switch in the test's hands.
 type panel struct {
 	Control
 	dir    string
+	opened chan struct{}
 	paused []time.Duration
 	resume int
 }
 
-func startPanel(t *testing.T) *panel {
+func (p *panel) Opened() <-chan struct{} { return p.opened }
+
+func (p *panel) Status(context.Context) edge.Status {
+	return edge.Status{Network: "test", Why: "paused", Paused: true}
+}
+
+func (p *panel) Pause(d time.Duration) error { p.paused = append(p.paused, d); return nil }
+
+func (p *panel) Resume() error { p.resume++; return nil }
+
+func listen(t *testing.T, addr string) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &panel{dir: t.TempDir()}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func startPanel(t *testing.T) *panel {
+	t.Helper()
+	p := &panel{dir: t.TempDir(), opened: make(chan struct{})}
+	d, err := New(Config{Edge: p, Listener: listen(t, "127.0.0.1:0"), Dir: p.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- serveControl(ctx, l, p.dir, control{
-			status: func(context.Context) Status { return Status{Network: "test", Why: "paused", Paused: true} },
-			pause:  func(d time.Duration) error { p.paused = append(p.paused, d); return nil },
-			resume: func() error { p.resume++; return nil },
-			log:    slog.New(slog.DiscardHandler),
-		})
-	}()
-	eventually(t, "the control file is there", func() bool {
-		p.Control, err = ReadControl(p.dir)
-		return err == nil
-	})
+	go func() { ended <- d.Run(ctx) }()
+	close(p.opened)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if p.Control, err = ReadControl(p.dir); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("the dashboard does not start: %v", err)
+		}
+	}
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -56,6 +75,22 @@ func startPanel(t *testing.T) *panel {
 		}
 	})
 	return p
+}
+
+func TestASecondEdgeLeavesTheFirstOnesControlFileAlone(t *testing.T) {
+	p := startPanel(t)
+	second, err := New(Config{Edge: &panel{opened: make(chan struct{})}, Listener: listen(t, "127.0.0.1:0"), Dir: p.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // its edge has found the directory locked
+	if err := second.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if c, err := ReadControl(p.dir); err != nil || c != p.Control {
+		t.Errorf("the control file says %v, %v; want that of the first edge", c, err)
+	}
 }
 
 // do sends a request; change alters it first.
@@ -186,7 +221,7 @@ func TestTheTokenIsNeverShown(t *testing.T) { // L05
 
 func TestDashboardShowsStatusAndTakesDurations(t *testing.T) {
 	p := startPanel(t)
-	var s Status
+	var s edge.Status
 	if err := json.NewDecoder(p.do(t, "GET", "/status", "", p.bearer).Body).Decode(&s); err != nil || s.Network != "test" || !s.Paused {
 		t.Errorf("status: got %+v, %v", s, err)
 	}
@@ -205,16 +240,16 @@ func TestDashboardShowsStatusAndTakesDurations(t *testing.T) {
 }
 
 func TestDashboardIsForThisMachineAlone(t *testing.T) { // L04, L12
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
+	if _, err := New(Config{Edge: &panel{}, Listener: listen(t, "0.0.0.0:0"), Dir: t.TempDir()}); err == nil {
+		t.Error("a dashboard on all interfaces was made")
+	}
+	c := edge.DefaultFileConfig()
+	c.Hub.ID, c.Hub.Addr = mustID(t), "hub.example:1"
+	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if err := serveControl(t.Context(), l, t.TempDir(), control{log: slog.New(slog.DiscardHandler)}); err == nil {
-		t.Error("served on all interfaces")
-	}
-	c := DefaultFileConfig()
 	c.Dashboard = "0.0.0.0:7411"
-	if err := checkLoopback(c.Dashboard); err == nil {
+	if err := c.Validate(); err == nil {
 		t.Error("the config file may bind the dashboard to all interfaces")
 	}
 }
