@@ -402,7 +402,8 @@ func testEdge(t *testing.T, r *testRelay, site string, change ...func(*Config)) 
 	for _, c := range change {
 		c(&cfg)
 	}
-	if e, err = New(cfg); err != nil {
+	e, err := New(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := Agree(cfg.Dir, time.Now()); err != nil {
