@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"path/filepath"
 	"text/tabwriter"
@@ -11,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"sward/accounting"
+	"sward/edge"
+	"sward/edge/agent"
 	"sward/internal/hub"
 	"sward/internal/identity"
 	"sward/policy"
@@ -186,7 +189,24 @@ func ownerCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd := family("owner", "Owners of lines", invite, browser)
+	home := &cobra.Command{
+		Use:     "home ADDRESS",
+		Short:   "Print the invitation that the owner of a line gives to sward-edge; ADDRESS is where the hub answers from outside",
+		Example: "  sward owner home hub.example.net:7400",
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if host, port, err := net.SplitHostPort(args[0]); err != nil || host == "" || port == "" {
+				return fmt.Errorf("%q is not host:port", args[0])
+			}
+			of, err := hub.ReadAddress(dir)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), agent.Invitation{Network: of.Network, Hub: edge.Hub{Addr: args[0], ID: of.Hub}})
+			return nil
+		},
+	}
+	cmd := family("owner", "Owners of lines: an agent's invitation, a browser's, and the code for a machine without a terminal", home, browser, invite)
 	cmd.PersistentFlags().StringVar(&dir, "dir", "hub", "directory of the running hub")
 	return cmd
 }

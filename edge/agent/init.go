@@ -28,18 +28,21 @@ var errNotAgreed = errors.New("not agreed: nothing will be shared")
 // initFlags are the settings that init takes; what is not given keeps its value in edge.yaml, or the default.
 type initFlags struct {
 	dir, network, hub, hubID, code string
-	day, month                     string
+	day, month, invitation         string
 }
 
 func initCommand() *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
-		Use:   "init",
+		Use:   "init [INVITATION]",
 		Short: "Read what sharing means, agree, and write the settings",
 		Long: "Show in plain words what sharing this line means, ask for agreement, and write the settings.\n\n" +
-			"Agreement is typed at a terminal, or given by a code that the hub's operator issued to the line's owner.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+			"The network is named by an invitation, one line between quotes, or by flags. Agreement is typed at a terminal, or given\n" +
+			"by a code that the hub's operator issued to the line's owner.",
+		Example: "  sward-edge init 'sward:main?at=hub.example:7400&hub=HUB-ID'",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.invitation = strings.Join(args, "")
 			if err := initialise(cmd.Context(), f, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
 				return err
 			}
@@ -99,6 +102,13 @@ func (f initFlags) settings() (edge.FileConfig, error) {
 	path := filepath.Join(f.dir, configFile)
 	if err := daemon.LoadConfig(path, &c); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c, err
+	}
+	if f.invitation != "" {
+		i, err := ParseInvitation(f.invitation)
+		if err != nil {
+			return c, err
+		}
+		c.Network, c.Hub = i.Network, i.Hub
 	}
 	if f.network != "" {
 		c.Network = f.network
