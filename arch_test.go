@@ -45,13 +45,15 @@ var imports = map[string][]string{
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
-	"edge/dashboard":         {"accounting", "edge", "internal/daemon", "internal/identity", "internal/wire", "policy"}, // shows an edge to its owner
-	"crawler/console":        {"crawler", "crawler/api"},                                                                // its test holds the description to the crawler's types
-	"crawler/export":         {"crawler", "crawler/crawltest", "crawler/warc"},
-	"crawler/client":         {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc", "internal/wire"}, // its tests call the real door
-	"internal/hub":           {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
-	"internal/sandbox":       {"accounting", "crawler", "edge", "edge/dashboard", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "relay"},
-	"internal/bench/rig":     {}, // a lab of processes: it meets the network only as its users do
+	"edge/dashboard":     {"accounting", "edge", "internal/daemon", "internal/identity", "internal/wire", "policy"}, // shows an edge to its owner
+	"crawler/console":    {"crawler", "crawler/api"},                                                                // its test holds the description to the crawler's types
+	"crawler/export":     {"crawler", "crawler/crawltest", "crawler/warc"},
+	"crawler/client":     {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc", "internal/wire"}, // its tests call the real door
+	"internal/hub":       {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
+	"internal/sandbox":   {"accounting", "crawler", "edge", "edge/dashboard", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "relay"},
+	"internal/bench/rig": {}, // a lab of processes: it meets the network only as its users do
+	// Homes for tests: what ships never imports them.
+	"internal/homelab":       {"internal/bench/rig"},
 	"internal/bench/wan":     {"internal/bench/rig"},
 	"internal/bench/clients": {"internal/bench/rig"},
 	"internal/bench/peers":   {"internal/bench/rig"},

@@ -98,9 +98,14 @@ func (r *Rig) join(c Config) error {
 // pair joins two namespaces by a pair of interfaces.
 func pair(a, b *Space, addressA, addressB string) error {
 	return errors.Join(
-		a.IP("link", "add", "to-"+b.name, "type", "veth", "peer", "name", "to-"+a.name, "netns", fmt.Sprint(b.tid)),
+		Pair(a, "to-"+b.name, b, "to-"+a.name),
 		a.IP("addr", "add", addressA+"/24", "dev", "to-"+b.name), a.IP("link", "set", "to-"+b.name, "up"),
 		b.IP("addr", "add", addressB+"/24", "dev", "to-"+a.name), b.IP("link", "set", "to-"+a.name, "up"))
+}
+
+// Pair joins two namespaces by a pair of interfaces of the given names, without addresses.
+func Pair(a *Space, inA string, b *Space, inB string) error {
+	return a.IP("link", "add", inA, "type", "veth", "peer", "name", inB, "netns", fmt.Sprint(b.tid))
 }
 
 // ServeSite answers HTTP at the site's port 80.
