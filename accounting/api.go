@@ -20,6 +20,7 @@ const (
 	pathDirectory = "/v1/directory"
 	pathConsent   = "/v1/edge/consent"
 	pathAccount   = "/v1/edge/account"
+	pathStatement = "/v1/edge/statement"
 	pathPartner   = "/v1/operator/partner"
 	pathCredit    = "/v1/operator/credit"
 	pathLimits    = "/v1/operator/limits"

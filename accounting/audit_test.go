@@ -246,6 +246,8 @@ func TestAuditFindsAForgedBook(t *testing.T) {
 		{"a row is dropped", query("DELETE FROM grants"), ledgerFile, "table grants: row"},
 		{"a row is added", query("INSERT INTO relay SELECT 'x', proxy, tunnel, region, admitted, suspended FROM relay"), ledgerFile, "row x should not be there"},
 		{"a day of usage is changed", query("UPDATE usage SET up = up - 1"), ledgerFile, "table usage: row"},
+		{"a line of a statement is changed", query("UPDATE earned SET amount = amount + 1"), ledgerFile, "table earned: row"},
+		{"a line of a statement is dropped", query("DELETE FROM earned"), ledgerFile, "table earned: row"},
 		{"a trigger is added", query("CREATE TRIGGER more AFTER INSERT ON posting BEGIN SELECT 1; END"), ledgerFile, "its tables are not those of a ledger"},
 		{"the ledger is gone", func(t *testing.T, n *town) { n.must(os.Remove(filepath.Join(n.cfg.Dir, ledgerFile))) }, ledgerFile, "missing"},
 	} {

@@ -126,6 +126,13 @@ func (c *Client) Account(ctx context.Context) (EdgeAccount, error) {
 	return answer, err
 }
 
+// Statement is what this edge has earned between two days, and which receipts it rests on.
+func (c *Client) Statement(ctx context.Context, q StatementQuery) (Statement, error) {
+	var answer Statement
+	err := c.call(ctx, http.MethodPost, pathStatement, q, &answer)
+	return answer, err
+}
+
 // AddPartner opens an account and returns its key, which is shown this once. purpose is policy's code. Operator only,
 // like all that follow.
 func (c *Client) AddPartner(ctx context.Context, name string, purpose uint16) (key string, err error) {

@@ -110,7 +110,7 @@ func (s *state) receipt(r *SignedReceipt, hash [32]byte) error {
 	tallies := make([]charged, len(r.Tallies))
 	for i, t := range r.Tallies {
 		before, _ := find(c.tallies, t.Grant)
-		bytes, err := s.charge(c, before, t)
+		bytes, err := s.charge(c, r.Serial, before, t)
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (s *state) receipt(r *SignedReceipt, hash [32]byte) error {
 
 // charge moves the price of what a tally adds out of the grant's reserve, and returns how many bytes of the tally are
 // paid for now. Nothing is ever paid beyond the grant's limit, or after the grant has been closed.
-func (s *state) charge(c *liveChannel, before charged, t Tally) (uint64, error) {
+func (s *state) charge(c *liveChannel, serial uint64, before charged, t Tally) (uint64, error) {
 	g := s.grants[t.Grant]
 	if before.Grant != t.Grant {
 		g.channels++
@@ -162,6 +162,7 @@ func (s *state) charge(c *liveChannel, before charged, t Tally) (uint64, error) 
 	cost, edge, relay := is.cost-was.cost, is.edge-was.edge, is.relay-was.relay
 	payee := account{kindEdge, s.edges[c.edge].text}
 	s.use(payee, up, down, edge)
+	s.earnFrom(c, serial, price.ID, up, down, edge)
 	s.usePartner(s.partners[g.partner], up, down, cost)
 	return paid, errors.Join(
 		s.earn(s.partners[g.partner], cost-edge-relay),

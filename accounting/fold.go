@@ -32,6 +32,7 @@ func (s *state) event(p place, e event) error {
 	if err := s.dispatch(p, e); err != nil {
 		return fmt.Errorf("%s: %w", e.kind(), err)
 	}
+	s.forgetEarned(p.Time)
 	s.time = p.Time
 	if s.settler.IsZero() {
 		return s.commit()

@@ -18,6 +18,7 @@ import (
 type mirror struct {
 	store
 	applied  uint64 // the record up to which it has come
+	noEarned bool   // it was made by a program that kept no lines
 	postings *sql.Rows
 }
 
@@ -80,6 +81,10 @@ func copyFile(from, to string) error {
 
 // begin checks the database as such, and opens the postings.
 func (m *mirror) begin(ctx context.Context) error {
+	var err error
+	if m.noEarned, err = lacksEarned(ctx, m.db); err != nil {
+		return err
+	}
 	if err := modernise(ctx, m.db); err != nil {
 		return err
 	}
@@ -91,7 +96,7 @@ func (m *mirror) begin(ctx context.Context) error {
 		return errors.New(verdict)
 	}
 	var have []string
-	err := m.each(ctx, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL", func(values []any) error {
+	err = m.each(ctx, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL", func(values []any) error {
 		have = append(have, fmt.Sprint(values[0]))
 		return nil
 	})
@@ -169,7 +174,10 @@ func (m *mirror) compare(ctx context.Context, s *state) error {
 	for id, u := range s.usage {
 		days[id.account.String()+" "+id.day] = []any{id.account.String() + " " + id.day, int64(u.up), int64(u.down), int64(u.amount)}
 	}
-	return m.compareTable(ctx, "usage", "SELECT account || ' ' || day, up, down, amount FROM usage", days)
+	if err := m.compareTable(ctx, "usage", "SELECT account || ' ' || day, up, down, amount FROM usage", days); err != nil {
+		return err
+	}
+	return m.compareEarned(ctx, s)
 }
 
 // compareTable holds the rows of a query against what they must be, by their first value.

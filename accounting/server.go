@@ -84,6 +84,7 @@ func (s *server) edgeCalls() {
 		return struct{}{}, b.RedeemConsent(ctx, c.Code, edge, c.Consent)
 	})
 	get(s, pathAccount, anyPeer, b.EdgeAccount)
+	post(s, pathStatement, anyPeer, b.Statement)
 	get(s, pathDirectory, anyPeer, func(ctx context.Context, _ identity.ID) (json.RawMessage, error) {
 		d, err := b.Directory(ctx)
 		return d.Bytes(), err

@@ -50,6 +50,9 @@ type state struct {
 	dirty    map[rowID]row
 	postings []posting
 	usage    map[usageID]usage
+	earned   map[earnedID]earned
+
+	earnedFrom int64 // lines of days before this one are not kept; 0 until a day has begun
 }
 
 func newState() *state {
@@ -68,6 +71,7 @@ func newState() *state {
 		ledger:   newLedger(),
 		dirty:    map[rowID]row{},
 		usage:    map[usageID]usage{},
+		earned:   map[earnedID]earned{},
 	}
 }
 

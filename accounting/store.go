@@ -84,7 +84,7 @@ func schema() string {
 	for _, t := range tables {
 		b.WriteString(t.create() + ";\n")
 	}
-	b.WriteString(growing)
+	b.WriteString(growing + createEarned + ";\n")
 	return b.String()
 }
 
@@ -111,13 +111,7 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	var n int
-	err = db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'").Scan(&n)
-	switch {
-	case err != nil:
-	case n == 0:
-		_, err = db.ExecContext(ctx, "BEGIN;"+schema()+"COMMIT;")
-	default:
+	if err = prepare(ctx, db); err == nil {
 		err = modernise(ctx, db)
 	}
 	if err != nil {
@@ -126,7 +120,39 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	return &store{db}, nil
 }
 
-// modernise adds to a ledger the tables that it was made before. Nothing in the journals of that time would have filled them.
+// prepare makes the tables of a new ledger. One that was made before there were lines (earned.go) is made anew, and filled
+// from the journal, which has always held what they say.
+func prepare(ctx context.Context, db *sql.DB) error {
+	var names []string
+	d := store{db}
+	err := d.each(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table'", func(values []any) error {
+		c := cells{values: values}
+		names = append(names, c.text())
+		return c.err
+	})
+	if err != nil {
+		return err
+	}
+	if slices.Contains(names, "earned") {
+		return nil
+	}
+	var drop strings.Builder
+	for _, name := range names {
+		drop.WriteString("DROP TABLE " + name + ";\n")
+	}
+	_, err = db.ExecContext(ctx, "BEGIN;"+drop.String()+schema()+"COMMIT;")
+	return err
+}
+
+// lacksEarned reports whether a ledger was made before there were lines.
+func lacksEarned(ctx context.Context, db *sql.DB) (bool, error) {
+	var n int
+	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = 'earned'").Scan(&n)
+	return n == 0, err
+}
+
+// modernise adds to a ledger the tables that it was made before. Nothing in the journals of that time would have filled them,
+// but for the lines of a ledger that is only looked at.
 func modernise(ctx context.Context, db *sql.DB) error {
 	for _, t := range tables {
 		if t.name != tableLimits && t.name != tableRefund {
@@ -136,7 +162,8 @@ func modernise(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 	}
-	return nil
+	_, err := db.ExecContext(ctx, strings.Replace(createEarned, "TABLE", "TABLE IF NOT EXISTS", 1))
+	return err
 }
 
 // load reads the state back.
@@ -230,6 +257,8 @@ func (d *store) flush(ctx context.Context, s *state) error {
 	}
 	clear(s.dirty)
 	clear(s.usage)
+	clear(s.earned)
+	s.earnedFrom = 0
 	s.postings = s.postings[:0]
 	return nil
 }
@@ -280,6 +309,9 @@ func write(ctx context.Context, tx *sql.Tx, s *state) error {
 		if err := exec(add, id.account.String(), id.day, int64(u.up), int64(u.down), int64(u.amount)); err != nil {
 			return fmt.Errorf("table usage: %w", err)
 		}
+	}
+	if err := s.flushEarned(exec); err != nil {
+		return fmt.Errorf("table earned: %w", err)
 	}
 	return nil
 }
