@@ -39,6 +39,7 @@ var imports = map[string][]string{
 	"crawler/crawltest": {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
 	"internal/outside":  {"internal/wire", "policy"},
 	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
+	"edge/seal":         {"internal/outside", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler":     {"crawler/botauth", "crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/proof", "crawler/render", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
 	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/outside", "internal/splice", "internal/tunnel", "internal/wire", "policy"},

@@ -84,7 +84,11 @@ func (d Dialer) addresses(ctx context.Context, h policy.Host) ([]netip.Addr, err
 // Resolve asks the system's DNS servers with Go's own resolver. The trailing dot keeps search lists out;
 // answers from a hosts file come like any others and meet the address gate.
 func Resolve(ctx context.Context, name string) ([]netip.Addr, error) {
-	r := net.Resolver{PreferGo: true}
+	return ResolveBy(ctx, &net.Resolver{PreferGo: true}, name)
+}
+
+// ResolveBy is Resolve by another resolver, which a test of the way out has in its hand.
+func ResolveBy(ctx context.Context, r *net.Resolver, name string) ([]netip.Addr, error) {
 	addrs, err := r.LookupNetIP(ctx, "ip", name+".")
 	for i, a := range addrs {
 		addrs[i] = a.Unmap() // the resolver hands out IPv4 in either form
