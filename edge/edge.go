@@ -123,6 +123,7 @@ type Edge struct {
 	live    *live
 	mapper  *tunnel.Mapper // nil unless the owner wants the port mapped
 	metrics *metrics
+	traffic traffic
 
 	state                // opened by Run
 	opened chan struct{} // closed when it is

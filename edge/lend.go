@@ -3,8 +3,9 @@ package edge
 import (
 	"context"
 	"net"
-	"sward/internal/outside"
 	"sync/atomic"
+
+	"sward/internal/outside"
 )
 
 // lane is one direction of what the owner lends to one connection: its bytes wait for the owner's rate and are taken
@@ -12,8 +13,9 @@ import (
 type lane struct {
 	volume *volume
 	pace   paced
-	epoch  int // of the volume reserved last
-	moved  *atomic.Int64
+	epoch  int           // of the volume reserved last
+	moved  *atomic.Int64 // by this stream
+	total  *atomic.Int64 // by the edge, since its start
 }
 
 func (l *lane) allow(ctx context.Context, limit int) (int, error) {
@@ -32,6 +34,7 @@ func (l *lane) settle(reserved, moved int) {
 	l.volume.giveBack(l.epoch, reserved-moved)
 	l.pace.moved(moved)
 	l.moved.Add(int64(moved))
+	l.total.Add(int64(moved))
 }
 
 // lentConn is a crawl's connection to its target.

@@ -43,8 +43,8 @@ func (s *session) meterFor(conn *tunnel.Stream, g *grant) (*streamMeter, error) 
 
 // lanes are new lanes for one connection to a target.
 func (m *streamMeter) lanes() (up, down lane) {
-	up = lane{volume: m.edge.volume, pace: paced{pace: m.edge.up}, moved: &m.sent}
-	down = lane{volume: m.edge.volume, pace: paced{pace: m.edge.down}, moved: &m.received}
+	up = lane{volume: m.edge.volume, pace: paced{pace: m.edge.up}, moved: &m.sent, total: &m.edge.traffic.up}
+	down = lane{volume: m.edge.volume, pace: paced{pace: m.edge.down}, moved: &m.received, total: &m.edge.traffic.down}
 	return up, down
 }
 

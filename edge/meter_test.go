@@ -18,7 +18,7 @@ func lentByte(t testing.TB, caps policy.Caps) *lane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lane{volume: v, pace: paced{pace: newPace(0)}, moved: new(atomic.Int64)}
+	return &lane{volume: v, pace: paced{pace: newPace(0)}, moved: new(atomic.Int64), total: new(atomic.Int64)}
 }
 
 func TestMovingBytesAllocatesNothing(t *testing.T) {
