@@ -23,7 +23,7 @@ func (s *session) openChannel(ctx context.Context) error {
 	}
 	want := accounting.Channel{
 		Issuer: s.edge.cfg.HubID, Relay: s.relay, Edge: s.edge.ID(), EdgeKey: key.ID(),
-		Policy: s.edge.policy.Digest(), Consent: ConsentHash(),
+		Policy: s.edge.terms().policy.Digest(), Consent: ConsentHash(),
 	}
 	rand.Read(want.EdgeNonce[:]) //nolint:errcheck // never fails (crypto/rand)
 	if want.Exporter, err = s.tunnel.Exporter(accounting.ExporterLabel, want.EdgeNonce[:]); err != nil {

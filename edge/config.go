@@ -4,21 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"sward/internal/identity"
-	"sward/policy"
 )
 
 // Bounds of what an owner can set.
 const (
 	maxStreams     = 1024 // connections at once: what a home router's NAT table bears
 	maxFixedRelays = 16
-
-	// DefaultYield is what a video call takes without a word, and maxYield what makes one a walkie-talkie (ITU-T G.114
-	// asks for 400 ms at most, one way).
-	DefaultYield = 25 * time.Millisecond
-	maxYield     = 400 * time.Millisecond
 )
 
 // FileConfig is the home agent's config file. The file is read strictly: an unknown key stops the start with its name.
@@ -29,19 +22,11 @@ type FileConfig struct {
 	// Relays is a fixed list that replaces the hub's directory. For small networks of one's own.
 	Relays []Relay `yaml:"relays,omitempty"`
 
-	Caps    Caps         `yaml:"caps"`    // payload relayed for others; 0 is no limit
-	Rate    Rate         `yaml:"rate"`    // per second; 0 is no limit
-	Streams int          `yaml:"streams"` // connections at once
-	Policy  policy.Rules `yaml:"policy"`  // what others may do
+	Settings `yaml:",inline"`
 
-	// Yield bounds how long what this edge sends may keep the rest of the house waiting: the queue that it builds in front
-	// of the line, as time. 0s is no bound.
-	Yield time.Duration `yaml:"yield"`
-
-	Listen      string `yaml:"listen"`       // UDP address of the tunnels, ":0" for any port
-	Dashboard   string `yaml:"dashboard"`    // loopback address of the dashboard, empty for none
-	PortMapping bool   `yaml:"port_mapping"` // ask the router to map the UDP port; the owner's decision, off by default
-	Abuse       string `yaml:"abuse"`        // where to report misuse, shown in the consent text
+	Listen    string `yaml:"listen"`    // UDP address of the tunnels, ":0" for any port
+	Dashboard string `yaml:"dashboard"` // loopback address of the dashboard, empty for none
+	Abuse     string `yaml:"abuse"`     // where to report misuse, shown in the consent text
 }
 
 // Hub is where the hub answers and who it is.
@@ -56,27 +41,11 @@ type Relay struct {
 	Addr string      `yaml:"addr"` // host:port (UDP)
 }
 
-// Caps are the owner's volume caps as written in the file.
-type Caps struct {
-	Day   policy.Size `yaml:"day"`
-	Month policy.Size `yaml:"month"`
-}
-
-// Rate is bytes per second in each direction: up is from partners towards targets.
-type Rate struct {
-	Up   policy.Size `yaml:"up"`
-	Down policy.Size `yaml:"down"`
-}
-
 // DefaultFileConfig is what init writes: modest caps that a flat-rate line does not feel.
 func DefaultFileConfig() FileConfig {
 	return FileConfig{
 		Network:   "main",
-		Caps:      Caps{Day: 10e9, Month: 200e9},
-		Rate:      Rate{Up: 0, Down: 0},
-		Streams:   64,
-		Yield:     DefaultYield,
-		Policy:    policy.DefaultRules(),
+		Settings:  DefaultSettings(),
 		Listen:    ":0",
 		Dashboard: "127.0.0.1:7411",
 		Abuse:     "abuse@sward.example",
@@ -105,17 +74,8 @@ func (c FileConfig) Validate() error {
 			return fmt.Errorf("relays[%d].addr: %w", i, err)
 		}
 	}
-	if c.Caps.Day < 0 || c.Caps.Month < 0 || c.Rate.Up < 0 || c.Rate.Down < 0 {
-		return errors.New("caps, rate: a limit is not negative")
-	}
-	if c.Streams < 1 || c.Streams > maxStreams {
-		return fmt.Errorf("streams: %d is not between 1 and %d", c.Streams, maxStreams)
-	}
-	if c.Yield < 0 || c.Yield > maxYield {
-		return fmt.Errorf("yield: %s is not between 0s and %s", c.Yield, maxYield)
-	}
-	if _, err := c.Policy.Compile(); err != nil {
-		return fmt.Errorf("policy.%w", err)
+	if err := c.Settings.Validate(); err != nil {
+		return err
 	}
 	if c.Dashboard != "" {
 		if err := checkLoopback(c.Dashboard); err != nil {

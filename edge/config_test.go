@@ -68,7 +68,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 }
 
 func TestNewRefusesAnIncompleteWorld(t *testing.T) {
-	good := Config{Key: mustKey(t), Network: "test", HubID: mustKey(t).ID(), Hub: &testHub{}, Dir: t.TempDir(), Rules: policy.DefaultRules()}
+	good := Config{Key: mustKey(t), Network: "test", HubID: mustKey(t).ID(), Hub: &testHub{}, Dir: t.TempDir(), Settings: testSettings()}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +76,9 @@ func TestNewRefusesAnIncompleteWorld(t *testing.T) {
 		"no key":             func(c *Config) { c.Key = identity.Key{} },
 		"no hub":             func(c *Config) { c.Hub = nil },
 		"no state directory": func(c *Config) { c.Dir = "" },
-		"streams":            func(c *Config) { c.Streams = -1 },
+		"streams":            func(c *Config) { c.Settings.Streams = -1 },
 		"network":            func(c *Config) { c.Network = "" },
-		"policy.apps[0]":     func(c *Config) { c.Rules.Apps = []policy.App{"x"} },
+		"policy.apps[0]":     func(c *Config) { c.Settings.Policy.Apps = []policy.App{"x"} },
 	} {
 		c := good
 		change(&c)

@@ -67,7 +67,7 @@ func (e *Edge) allowURL(w *crawlWork) func(*url.URL) error {
 		target, err := targetOf(u)
 		if err == nil {
 			w.seen(target.Host)
-			err = e.policy.Check(policy.Request{App: w.app, Purpose: w.purpose, Target: target, Time: e.cfg.Clock()})
+			err = e.terms().policy.Check(policy.Request{App: w.app, Purpose: w.purpose, Target: target, Time: e.cfg.Clock()})
 		}
 		if err != nil {
 			why := outside.Refusal(err)
@@ -89,14 +89,22 @@ func (e *Edge) dialForCrawl(ctx context.Context, _, hostport string) (net.Conn, 
 	if err != nil {
 		return nil, outside.Refusal(err)
 	}
-	conn, err := e.dialer.open(ctx, w.app, w.purpose, target)
+	dialing, cut := context.WithCancelCause(ctx)
+	way := e.live.watch(policy.Request{App: w.app, Purpose: w.purpose, Target: target}, cut)
+	conn, err := e.dialer.open(dialing, w.app, w.purpose, target)
+	defer cut(nil)
 	if err != nil {
+		way.forget()
 		if code := wire.CodeOf(err); code.Owner() == wire.OwnerPolicy {
 			e.refusals.add(e.cfg.Clock(), wire.AppCrawl, target.Host.String(), code)
 		}
 		return nil, err
 	}
-	lent := &lentConn{Conn: conn, ctx: w.ctx}
+	lent := &lentConn{Conn: conn, ctx: w.ctx, way: way}
+	if !way.made(func(error) { conn.Close() }) {
+		conn.Close()
+		return nil, context.Cause(dialing)
+	}
 	lent.up, lent.down = w.meter.lanes()
 	return lent, nil
 }

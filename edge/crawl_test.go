@@ -129,7 +129,7 @@ func (c paidByTest) Write(p []byte) (int, error) {
 func TestCrawlOffMeansOff(t *testing.T) {
 	var hits atomic.Int32
 	r := newTestRelay(t)
-	testEdge(t, r, crawlSite(t, &hits), func(c *Config) { c.Rules.Apps = []policy.App{policy.AppProxy} })
+	testEdge(t, r, crawlSite(t, &hits), func(c *Config) { c.Settings.Policy.Apps = []policy.App{policy.AppProxy} })
 	s := r.next()
 	if s.hello.Apps.Has(wire.AppCrawl) {
 		t.Error("the edge offers crawling")

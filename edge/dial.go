@@ -23,15 +23,15 @@ const (
 // owner's policy, and leaves the rest to the way out that the whole network has.
 type dialer struct {
 	outside.Dialer
-	policy *policy.Policy
-	clock  func() time.Time
+	terms func() *terms
+	clock func() time.Time
 }
 
 // open connects to target for app and purpose. The error is a *wire.Error: the name of the rule that refused, or
 // what went wrong on the way.
 func (d *dialer) open(ctx context.Context, app policy.App, purpose policy.Purpose, target policy.Target) (net.Conn, error) {
 	request := policy.Request{App: app, Purpose: purpose, Target: target, Time: d.clock()}
-	if err := d.policy.Check(request); err != nil {
+	if err := d.terms().policy.Check(request); err != nil {
 		return nil, outside.Refusal(err)
 	}
 	return d.Open(ctx, target)

@@ -15,12 +15,12 @@ import (
 
 // What may be dialled at all is outside's to say, and its tests'; here the owner is asked, and asked first.
 func TestOwnersRulesStandBeforeTheWayOut(t *testing.T) {
-	rules, err := policy.DefaultRules().Compile()
+	rules, err := testSettings().compile()
 	if err != nil {
 		t.Fatal(err)
 	}
 	resolved, dialled := 0, 0
-	d := &dialer{policy: rules, clock: fixed(noon), Dialer: outside.Dialer{
+	d := &dialer{terms: func() *terms { return rules }, clock: fixed(noon), Dialer: outside.Dialer{
 		Gate: func() policy.Gate { return policy.Gate{} },
 		Resolve: func(context.Context, string) ([]netip.Addr, error) {
 			resolved++

@@ -24,6 +24,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,16 +61,11 @@ type Config struct {
 	HubAddr string      // host:port of the hub, kept out of every stream's reach; default: where Hub calls
 	Relays  []Relay     // fixed list; empty: those of the hub's directory
 
-	Rules   policy.Rules
-	Caps    policy.Caps // payload bytes; 0: none
-	Rate    Rate        // bytes per second; 0: none
-	Streams int         // at once; default 64
-
-	Yield time.Duration // bound on the queue that this edge builds in front of the line; 0: 25 ms, negative: none
+	Settings Settings // at the start; DefaultSettings is where to begin
+	File     string   // edge.yaml, written by Change and followed; empty: none
 
 	Dir        string         // state: consent, volume, receipts, switch, journals
 	PacketConn net.PacketConn // UDP for the first tunnel, to have its port mapped; nil: a socket of its own
-	MapPort    bool           // ask the home router to map PacketConn's port: the owner's decision
 	Agent      string         // program and version
 
 	SessionLife time.Duration // of one session with a relay; default 45 to 52 minutes, at random
@@ -88,9 +84,6 @@ func (c Config) withDefaults() Config {
 			c.HubID = client.Hub
 		}
 		c.HubAddr = cmp.Or(c.HubAddr, client.Addr)
-	}
-	if c.Streams == 0 {
-		c.Streams = DefaultFileConfig().Streams
 	}
 	if c.Agent == "" {
 		c.Agent = "sward-edge"
@@ -113,7 +106,9 @@ func (c Config) withDefaults() Config {
 // Edge is a worker.
 type Edge struct {
 	cfg     Config
-	policy  *policy.Policy
+	inForce atomic.Pointer[terms]
+	file    settingsFile
+	holds   holds
 	gate    *gatekeeper
 	dialer  *dialer
 	grants  *grants
@@ -127,6 +122,8 @@ type Edge struct {
 
 	state                // opened by Run
 	opened chan struct{} // closed when it is
+
+	changing sync.Mutex // held while other settings are put in force
 
 	mu     sync.Mutex
 	relays map[identity.ID]*link
@@ -150,23 +147,22 @@ func New(cfg Config) (*Edge, error) {
 		return nil, errors.New("edge: no hub")
 	case cfg.Dir == "":
 		return nil, errors.New("edge: no state directory")
-	case cfg.Streams < 1 || cfg.Streams > maxStreams:
-		return nil, fmt.Errorf("edge: %d streams, want 1 to %d", cfg.Streams, maxStreams)
 	}
 	if err := identity.CheckNetwork(cfg.Network); err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
-	rules, err := cfg.Rules.Compile()
+	t, err := cfg.Settings.compile()
 	if err != nil {
-		return nil, fmt.Errorf("edge: policy.%w", err)
+		return nil, fmt.Errorf("edge: %w", err)
 	}
 	e := &Edge{
-		cfg: cfg, policy: rules,
+		cfg: cfg, file: settingsFile{path: cfg.File, seen: stampOf(cfg.File)}, holds: holds{clock: cfg.Clock},
 		grants: newGrants(cfg.Network, cfg.HubID, cfg.Clock),
-		up:     newPace(int64(cfg.Rate.Up)), down: newPace(int64(cfg.Rate.Down)),
-		live: newLive(cfg.Streams), relays: map[identity.ID]*link{}, opened: make(chan struct{}),
+		up:     newPace(int64(t.Rate.Up)), down: newPace(int64(t.Rate.Down)),
+		live: newLive(t.Streams), relays: map[identity.ID]*link{}, opened: make(chan struct{}),
 	}
-	if cfg.MapPort {
+	e.inForce.Store(t)
+	if t.PortMapping {
 		if e.mapper, err = newMapper(cfg); err != nil {
 			return nil, err
 		}
@@ -176,7 +172,7 @@ func New(cfg Config) (*Edge, error) {
 	if dial == nil {
 		dial = outside.Dial(e.gate.gate)
 	}
-	e.dialer = &dialer{outside.Dialer{Resolve: cfg.Resolve, Dial: dial, Gate: e.gate.gate}, rules, cfg.Clock}
+	e.dialer = &dialer{outside.Dialer{Resolve: cfg.Resolve, Dial: dial, Gate: e.gate.gate}, e.terms, cfg.Clock}
 	e.fetcher = fetch.New(fetch.Config{Dial: e.dialForCrawl, Roots: cfg.Roots, Log: cfg.Log, Now: cfg.Clock})
 	e.metrics = newMetrics(e)
 	return e, nil
@@ -195,6 +191,7 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	}
 	workers.Go(func() error { return e.keepRelays(ctx) })
 	workers.Go(func() error { return e.keepBooks(ctx) })
+	workers.Go(func() error { return e.followFile(ctx) })
 	err = workers.Wait()
 	e.settleAtEnd(ctx)
 	return err
@@ -239,7 +236,10 @@ func (e *Edge) ready() *wire.Error {
 	if paused, _ := e.pause.now(); paused {
 		return wire.Errorf(wire.Paused, "the owner has paused this edge")
 	}
-	if !e.policy.Open(e.cfg.Clock()) {
+	if e.holds.any() {
+		return wire.Errorf(wire.Paused, "this edge is held by its machine")
+	}
+	if !e.terms().policy.Open(e.cfg.Clock()) {
 		return wire.Errorf(wire.OutOfHours, "the owner does not share at this hour")
 	}
 	if err := e.volume.check(); err != nil {
@@ -251,7 +251,7 @@ func (e *Edge) ready() *wire.Error {
 // apps is what the owner shares for.
 func (e *Edge) apps() wire.Apps {
 	var apps []wire.App
-	for _, a := range e.cfg.Rules.Apps {
+	for _, a := range e.terms().Policy.Apps {
 		switch a {
 		case policy.AppProxy:
 			apps = append(apps, wire.AppProxy)
@@ -263,5 +263,6 @@ func (e *Edge) apps() wire.Apps {
 }
 
 func (e *Edge) tunnelConfig() tunnel.Config {
-	return tunnel.Config{Key: e.cfg.Key, Network: e.cfg.Network, Yield: e.cfg.Yield, Log: e.cfg.Log}
+	return tunnel.Config{Key: e.cfg.Key, Network: e.cfg.Network, Yield: cmp.Or(e.terms().Yield, -1), // of a tunnel, 0 is its own default
+		Log: e.cfg.Log}
 }

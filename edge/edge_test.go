@@ -167,7 +167,7 @@ func awaitStatus(t *testing.T, s *testSession, paused bool) {
 func TestCapHoldsAcrossParallelStreams(t *testing.T) { // H01 through the whole edge
 	const dayCap = 2_000_000
 	r := newTestRelay(t)
-	e, _ := testEdge(t, r, echo(t), func(c *Config) { c.Caps = policy.Caps{Day: dayCap} })
+	e, _ := testEdge(t, r, echo(t), func(c *Config) { c.Settings.Caps = Caps{Day: dayCap} })
 	s := r.next()
 	g := r.grant()
 	ended := make(chan error, 8)

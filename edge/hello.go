@@ -33,8 +33,10 @@ var errSeen = errors.New("the hello has been read")
 // TLS goes no further; neither does a handshake that names a server which the owner denies, while the stream was opened
 // for another name or for an address that many share. It returns what it has read, for the target.
 //
+// also hears what the handshake asks for, so that a later change of rules finds it.
+//
 // The server name is all that can be seen: with Encrypted Client Hello it is that of the provider.
-func (d *dialer) vetHello(ctx context.Context, conn *tunnel.Stream, c *call) ([]byte, error) {
+func (d *dialer) vetHello(ctx context.Context, conn *tunnel.Stream, c *call, also func(policy.Request)) ([]byte, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(idleLimit)); err != nil {
 		return nil, err
 	}
@@ -54,7 +56,8 @@ func (d *dialer) vetHello(ctx context.Context, conn *tunnel.Stream, c *call) ([]
 		return nil, wire.Errorf(wire.SNIMismatch, "the handshake names no public host")
 	}
 	request := policy.Request{App: c.app, Purpose: c.purpose, Target: policy.Target{Host: host, Port: portTLS}, Time: d.clock()}
-	if err := d.policy.Check(request); err != nil {
+	also(request)
+	if err := d.terms().policy.Check(request); err != nil {
 		return nil, wire.Errorf(wire.SNIMismatch, "the handshake names a server that is denied: %s", wire.CodeOf(outside.Refusal(err)))
 	}
 	return flight, nil

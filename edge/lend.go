@@ -42,6 +42,13 @@ type lentConn struct {
 	net.Conn
 	ctx      context.Context // of the batch
 	up, down lane
+	way      *way
+}
+
+// Close forgets the way.
+func (c *lentConn) Close() error {
+	c.way.forget()
+	return c.Conn.Close()
 }
 
 // Read takes what may come in.

@@ -70,7 +70,7 @@ func TestHoursEndRunningStreamsAndTellTheRelay(t *testing.T) {
 	e, _ := testEdge(t, r, echo(t), func(c *Config) {
 		c.Clock = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 		today, tomorrow := time.Now(), time.Now().AddDate(0, 0, 1) // the test may run at midnight; it is closed in three days
-		c.Rules.Hours = map[string]string{weekday(today): "00:00-24:00", weekday(tomorrow): "00:00-24:00"}
+		c.Settings.Policy.Hours = map[string]string{weekday(today): "00:00-24:00", weekday(tomorrow): "00:00-24:00"}
 	})
 	s := r.next()
 	awaitStatus(t, s, false)

@@ -31,7 +31,7 @@ func TestNoRelayOfTheNetworkIsReachedThroughAnEdge(t *testing.T) {
 	dnsWorks := true
 	e, err := New(Config{
 		Key: mustKey(t), Network: testNetwork, Hub: hub, HubID: mustKey(t).ID(), HubAddr: "93.184.217.1:7400",
-		Dir: t.TempDir(), Rules: policy.DefaultRules(), Own: func() []netip.Prefix { return nil },
+		Dir: t.TempDir(), Settings: testSettings(), Own: func() []netip.Prefix { return nil },
 		Resolve: func(context.Context, string) ([]netip.Addr, error) {
 			if !dnsWorks {
 				return nil, errors.New("no answer")

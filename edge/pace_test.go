@@ -45,23 +45,23 @@ func TestRateHoldsOverTenSeconds(t *testing.T) { // H02
 func TestShortReadsAreNotChargedForFullBuffers(t *testing.T) {
 	p := newPace(64 << 10)
 	mine := paced{pace: p}
-	before := p.limiter.Tokens()
+	before := p.now.Load().limiter.Tokens()
 	for range 100 {
 		if _, err := mine.allow(t.Context(), 4<<10); err != nil {
 			t.Fatal(err)
 		}
 		mine.moved(1)
 	}
-	if spent := before - p.limiter.Tokens(); spent > 4<<10+100 {
+	if spent := before - p.now.Load().limiter.Tokens(); spent > 4<<10+100 {
 		t.Errorf("100 bytes in 100 reads cost %.0f tokens, want one buffer and what moved", spent)
 	}
 	mine.end()
 	other := paced{pace: p}
-	tokens := p.limiter.Tokens()
+	tokens := p.now.Load().limiter.Tokens()
 	if _, err := other.allow(t.Context(), 3<<10); err != nil {
 		t.Fatal(err)
 	}
-	if spent := tokens - p.limiter.Tokens(); spent > 0 {
+	if spent := tokens - p.now.Load().limiter.Tokens(); spent > 0 {
 		t.Errorf("a new stream paid %.0f tokens although the one before left enough", spent)
 	}
 }

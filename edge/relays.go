@@ -149,9 +149,9 @@ func (e *Edge) connected() int {
 
 func (e *Edge) hello() wire.Hello {
 	return wire.Hello{
-		Version: wire.Version, Role: wire.RoleEdge, Apps: e.apps(), Streams: uint16(e.cfg.Streams),
+		Version: wire.Version, Role: wire.RoleEdge, Apps: e.apps(), Streams: uint16(e.terms().Streams),
 		Clock: e.cfg.Clock().UnixMilli(), Network: e.cfg.Network, Agent: e.cfg.Agent,
-		Consent: ConsentHash(), Policy: e.policy.Digest(),
+		Consent: ConsentHash(), Policy: e.terms().policy.Digest(),
 	}
 }
 

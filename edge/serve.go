@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -125,6 +126,11 @@ func (s *session) admit(open wire.Open) (*call, error) {
 
 // proxy dials the target and joins it to the stream. An error means that nothing was answered yet.
 func (s *session) proxy(ctx context.Context, conn *tunnel.Stream, c *call) error {
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	request := policy.Request{App: c.app, Purpose: c.purpose, Target: c.target}
+	w := s.edge.live.watch(request, cut)
+	defer w.forget()
 	dialing, cancel := context.WithTimeout(ctx, openTimeout)
 	target, err := s.edge.dialer.open(dialing, c.app, c.purpose, c.target)
 	cancel()
@@ -142,8 +148,8 @@ func (s *session) proxy(ctx context.Context, conn *tunnel.Stream, c *call) error
 	}
 	partner := &begun{tunnelConn: tunnelConn{conn, ctx, m}}
 	if c.target.Port == portTLS {
-		if partner.flight, err = s.edge.dialer.vetHello(ctx, conn, c); err != nil {
-			s.cutOpened(conn, c, err)
+		if partner.flight, err = s.edge.dialer.vetHello(ctx, conn, c, w.also); err != nil {
+			s.cutOpened(conn, c, cmp.Or(context.Cause(ctx), err))
 			return nil
 		}
 	}

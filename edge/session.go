@@ -143,7 +143,7 @@ func (s *session) tell(ctx context.Context) error {
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
 	for {
-		if !s.edge.policy.Open(s.edge.cfg.Clock()) {
+		if !s.edge.terms().policy.Open(s.edge.cfg.Clock()) {
 			s.edge.live.cutAll(wire.Errorf(wire.OutOfHours, "the owner does not share at this hour"))
 		}
 		status := s.edge.wireStatus()
@@ -172,7 +172,7 @@ func (s *session) poke() {
 
 // wireStatus is what relays hear of this edge.
 func (e *Edge) wireStatus() wire.Status {
-	s := wire.Status{Room: uint64(e.volume.room()), Policy: e.policy.Digest(), Apps: e.apps()}
+	s := wire.Status{Room: uint64(e.volume.room()), Policy: e.terms().policy.Digest(), Apps: e.apps()}
 	if e.ready() != nil {
 		s.Flags |= wire.StatusPaused
 	}

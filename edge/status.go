@@ -21,7 +21,9 @@ type Status struct {
 	Why         string    `json:"why,omitempty"` // not serving: the name of the reason (no_consent, paused, out_of_hours, cap_day, cap_month, no_relay)
 	Paused      bool      `json:"paused"`
 	PausedUntil time.Time `json:"paused_until,omitzero"` // zero: until resumed
-	Consent     string    `json:"consent,omitempty"`     // when and how the owner agreed
+	Holds       []Hold    `json:"holds,omitempty"`
+	Consent     string    `json:"consent,omitempty"`      // when and how the owner agreed
+	BadSettings string    `json:"bad_settings,omitempty"` // what is wrong with the settings file; those of before are in force
 
 	Relays  []RelayStatus `json:"relays"`
 	Streams int           `json:"streams"` // running now
@@ -86,6 +88,11 @@ func (s Status) Reason() string {
 	case whyStarting:
 		return "the edge is starting"
 	}
+	for _, h := range s.Holds {
+		if h.Name == s.Why {
+			return h.Text
+		}
+	}
 	return meaning(s.Why)
 }
 
@@ -109,11 +116,12 @@ func (e *Edge) Status(context.Context) Status {
 	s := Status{
 		Edge: e.ID(), Network: e.cfg.Network, Agent: e.cfg.Agent,
 		Relays: []RelayStatus{}, Streams: e.live.count(),
-		Today: Used{Period: used.Day, Bytes: used.DayUsed, Cap: e.cfg.Caps.Day},
-		Month: Used{Period: used.Month, Bytes: used.MonthUsed, Cap: e.cfg.Caps.Month},
+		Today: Used{Period: used.Day, Bytes: used.DayUsed, Cap: int64(e.terms().Caps.Day)},
+		Month: Used{Period: used.Month, Bytes: used.MonthUsed, Cap: int64(e.terms().Caps.Month)},
 		Sites: e.activity.day(now.Format(time.DateOnly)),
 	}
 	s.Paused, s.PausedUntil = e.pause.now()
+	s.Holds, s.BadSettings = e.holds.list(), e.file.fault()
 	s.Refusals, s.RefusedToday = e.refusals.recent(now.Format(time.DateOnly))
 	consent, err := ReadConsent(e.cfg.Dir)
 	if err == nil {
@@ -134,6 +142,8 @@ func (e *Edge) Status(context.Context) Status {
 	switch why := e.ready(); {
 	case err != nil:
 		s.Why = wire.NoConsent.Name()
+	case !s.Paused && len(s.Holds) > 0:
+		s.Why = s.Holds[0].Name
 	case why != nil:
 		s.Why = why.Code.Name()
 	case !connected:

@@ -380,10 +380,10 @@ func testEdge(t *testing.T, r *testRelay, site string, change ...func(*Config)) 
 	t.Helper()
 	cfg := Config{
 		Key: mustKey(t), Network: testNetwork, Hub: r.hub, HubID: r.hub.key.ID(), Relays: []Relay{{r.key.ID(), r.addr}},
-		Rules: policy.DefaultRules(), Dir: t.TempDir(),
+		Settings: testSettings(), Dir: t.TempDir(),
 		Resolve: func(_ context.Context, name string) ([]netip.Addr, error) {
 			switch name {
-			case "site.example":
+			case "site.example", "other.example":
 				return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
 			case "private.example":
 				return []netip.Addr{netip.MustParseAddr("192.168.1.1")}, nil
@@ -427,4 +427,11 @@ func testEdge(t *testing.T, r *testRelay, site string, change ...func(*Config)) 
 		}
 	})
 	return e, stop
+}
+
+// testSettings are the defaults without what would make a test depend on the machine or end early.
+func testSettings() Settings {
+	s := DefaultSettings()
+	s.Caps, s.PauseOn = Caps{}, PauseOn{}
+	return s
 }

@@ -33,11 +33,11 @@ const (
 // a proxy stream, wire bytes of crawled pages. Each of these bytes crosses the home line twice, once towards the
 // target and once through the tunnel, which whoever pays for the line by volume should know.
 type volume struct {
-	caps  policy.Caps
 	path  string
 	clock func() time.Time
 
 	mu      sync.Mutex
+	caps    policy.Caps
 	state   policy.Volume // as on disk: every lease counted as used
 	held    int64         // of the current lease, not reserved by anybody
 	lease   int64         // size of the next lease
@@ -125,6 +125,16 @@ func (v *volume) giveBack(epoch, unused int) {
 	if epoch == v.epoch && !v.closed {
 		v.held += int64(unused)
 	}
+}
+
+// setCaps puts other caps in force. What was leased and not reserved goes back first: it was carved from the old ones.
+func (v *volume) setCaps(caps policy.Caps) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.caps = caps
+	v.state = v.state.Return(v.state, v.held) // on disk the lease counts as used until the next one: the safe side
+	v.held = 0
+	v.epoch++
 }
 
 // used is what counts against the caps now, without the part of a lease that nobody has reserved.

@@ -17,12 +17,11 @@ import (
 
 	"sward/accounting"
 	"sward/edge"
-	"sward/internal/daemon"
 	"sward/internal/identity"
 )
 
 const (
-	configFile = "edge.yaml"
+	configFile = edge.SettingsFile
 	keyFile    = "key"
 )
 
@@ -44,19 +43,12 @@ func dirFlag(cmd *cobra.Command, dir *string) {
 
 // load reads the settings in dir over the defaults. Without a file the error says what to do.
 func load(dir string) (edge.FileConfig, error) {
-	c := edge.DefaultFileConfig()
 	path := filepath.Join(dir, configFile)
-	err := daemon.LoadConfig(path, &c)
+	c, err := edge.ReadSettings(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("%s is missing: run init first: %w", path, fs.ErrNotExist)
 	}
-	if err != nil {
-		return c, err
-	}
-	if err := c.Validate(); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
+	return c, err
 }
 
 // hubClient speaks to the network's hub as this edge.

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"sward/edge/dashboard"
 	"sward/internal/daemon"
 	"sward/internal/identity"
-	"sward/policy"
 )
 
 type runFlags struct {
@@ -56,8 +54,8 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 	defer hub.Close()
 	cfg := edge.Config{
 		Key: key, Network: c.Network, Hub: hub, Relays: c.Relays,
-		Rules: c.Policy, Caps: policy.Caps{Day: int64(c.Caps.Day), Month: int64(c.Caps.Month)}, Rate: c.Rate, Streams: c.Streams, Yield: cmp.Or(c.Yield, -1),
-		Dir: f.dir, MapPort: c.PortMapping, Agent: "sward-edge/" + version, Log: log,
+		Settings: c.Settings, File: filepath.Join(f.dir, configFile),
+		Dir: f.dir, Agent: "sward-edge/" + version, Log: log,
 	}
 	var open sockets
 	defer func() { err = errors.Join(err, open.close()) }()

@@ -50,6 +50,31 @@ func MarshalConfig(v any) ([]byte, error) {
 	return text, nil
 }
 
+// RewriteConfig replaces the config file at path by one that says v, keeping the comments that people wrote beside keys
+// that are still there, and the file's mode.
+func RewriteConfig(path string, v any) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("rewrite config: %w", err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("rewrite config: %w", err)
+	}
+	comments := yaml.CommentMap{}
+	into := reflect.New(reflect.TypeOf(v)).Interface()
+	if err := yaml.UnmarshalWithOptions(before, into, yaml.CommentToMap(comments)); err != nil {
+		comments = nil // a file that cannot be read has nothing to keep
+	}
+	text, err := yaml.MarshalWithOptions(v, yaml.IndentSequence(true), yaml.WithComment(comments))
+	if err != nil { // a comment beside a key that is gone has no place
+		if text, err = MarshalConfig(v); err != nil {
+			return err
+		}
+	}
+	return WriteFile(path, text, info.Mode().Perm())
+}
+
 // fault is what is wrong with one place of a config. Its text continues the
 // sentence that begins with the file's name.
 type fault struct {

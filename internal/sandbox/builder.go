@@ -258,9 +258,11 @@ func (b *builder) makeEdges(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		settings := edge.DefaultSettings()
+		settings.Caps, settings.Streams, settings.PauseOn = edge.Caps{}, 256, edge.PauseOn{} // nobody's line is used
 		cfg := edge.Config{
 			Key: key, Network: b.cfg.Network, Dir: dir, Hub: b.client(key),
-			Rules: policy.DefaultRules(), Streams: 256, Roots: b.roots,
+			Settings: settings, Roots: b.roots,
 			Resolve: b.world.Resolve, Dial: b.world.Dial,
 			Clock: b.cfg.Clock, Log: b.cfg.Log.With("role", "edge"),
 		}

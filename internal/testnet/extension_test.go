@@ -157,7 +157,7 @@ func runWithBrowsers(t *testing.T, site http.Handler, do func(ctx context.Contex
 			c.Nodes, c.Resolve = nodes, world.Resolve
 			invitation = fmt.Sprintf("sward:test?hub=%s&relay=%s&at=ws://%s/v1/node", c.HubID, c.Key.ID(), nodes.Addr())
 		},
-		Edge: func(_ int, c *edge.Config) { c.Rules.Apps = []policy.App{"proxy"} },
+		Edge: func(_ int, c *edge.Config) { c.Settings.Policy.Apps = []policy.App{"proxy"} },
 	}
 	testnet.Run(t, cfg, func(ctx context.Context, n *testnet.Net) {
 		hosts, err := json.Marshal(map[string]string{sandbox.SiteName: forward(ctx, t, world, sandbox.SiteName)})

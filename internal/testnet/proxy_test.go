@@ -173,7 +173,7 @@ func TestEachRefusalHasItsCode(t *testing.T) {
 		w.Name("closed.example", netip.MustParseAddr("44.128.0.77")) // nothing listens there
 		w.Name("denied.example", netip.MustParseAddr("44.128.0.10"))
 	}
-	rules := func(_ int, c *edge.Config) { c.Rules.Deny = []string{"denied.example"} }
+	rules := func(_ int, c *edge.Config) { c.Settings.Policy.Deny = []string{"denied.example"} }
 	testnet.Run(t, testnet.Config{Site: blobSite, World: world, Edge: rules, Partners: 2}, func(ctx context.Context, n *testnet.Net) {
 		good := n.Partners[0]
 		poorKey, err := n.Hub().Book.AddPartner(ctx, "poor", policy.Purpose("market-research").Code())
