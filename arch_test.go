@@ -42,7 +42,7 @@ var imports = map[string][]string{
 	"edge/seal":         {"internal/outside", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler":     {"crawler/botauth", "crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/proof", "crawler/render", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
-	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/outside", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
+	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/outside", "internal/portmap", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
@@ -55,6 +55,7 @@ var imports = map[string][]string{
 	"internal/bench/rig": {}, // a lab of processes: it meets the network only as its users do
 	// Homes for tests: what ships never imports them.
 	"internal/homelab":       {"internal/bench/rig"},
+	"internal/portmap":       {"internal/homelab"},
 	"internal/bench/wan":     {"internal/bench/rig"},
 	"internal/bench/clients": {"internal/bench/rig"},
 	"internal/bench/peers":   {"internal/bench/rig"},

@@ -33,6 +33,7 @@ import (
 	"sward/crawler/fetch"
 	"sward/internal/identity"
 	"sward/internal/outside"
+	"sward/internal/portmap"
 	"sward/internal/tunnel"
 	"sward/internal/wire"
 	"sward/policy"
@@ -116,7 +117,7 @@ type Edge struct {
 	up      *pace
 	down    *pace
 	live    *live
-	mapper  *tunnel.Mapper // nil unless the owner wants the port mapped
+	mapper  *portmap.Mapper // nil unless the owner wants the port mapped
 	metrics *metrics
 	traffic traffic
 

@@ -5,12 +5,12 @@ import (
 	"net"
 	"net/netip"
 
-	"sward/internal/tunnel"
+	"sward/internal/portmap"
 )
 
 // newMapper prepares the worker that asks the home router to map the port of the tunnels' socket. The owner has
 // switched it on: an edge works fully without, because it is the one that dials.
-func newMapper(cfg Config) (*tunnel.Mapper, error) {
+func newMapper(cfg Config) (*portmap.Mapper, error) {
 	if cfg.PacketConn == nil {
 		return nil, errors.New("edge: a port mapping needs a socket to map")
 	}
@@ -18,7 +18,7 @@ func newMapper(cfg Config) (*tunnel.Mapper, error) {
 	if !ok {
 		return nil, errors.New("edge: a port mapping needs a UDP socket")
 	}
-	return tunnel.NewMapper(tunnel.MapperConfig{Port: uint16(addr.Port), Log: cfg.Log})
+	return portmap.New(portmap.Config{Port: uint16(addr.Port), Log: cfg.Log})
 }
 
 // own lists what the address gate calls this machine: the interfaces' addresses and, when a router has told it, the

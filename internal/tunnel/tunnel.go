@@ -18,8 +18,7 @@
 //
 // This package moves frames and streams and holds their limits. What a Hello
 // promises, which edge a stream goes to, and what a receipt says belongs to
-// relay, edge and accounting. Client keeps a session up from the dialing end,
-// and Mapper asks the home router for a port, when its owner has said so.
+// relay, edge and accounting. Client keeps a session up from the dialing end.
 // PROTOCOL.md is the normative text.
 package tunnel
 

@@ -1,4 +1,7 @@
-package tunnel
+// Package portmap keeps one UDP port of this machine open on the home router, when the owner has switched that on.
+//
+// An edge works without it: it is the one that dials. With it, peers can reach the edge first.
+package portmap
 
 import (
 	"context"
@@ -42,8 +45,8 @@ const (
 // a mapping on it opens nothing.
 var ErrNotPublic = errors.New("the router's own address is not public")
 
-// MapperConfig says which port to map.
-type MapperConfig struct {
+// Config says which port to map.
+type Config struct {
 	Port uint16       // the local UDP port; the external one is the same if it is free
 	Root *url.URL     // the router's UPnP description; nil searches the network (SSDP)
 	Log  *slog.Logger // nil discards
@@ -54,14 +57,14 @@ type MapperConfig struct {
 // the owner's router to the outside, so it is started only when the owner has
 // switched it on.
 type Mapper struct {
-	cfg      MapperConfig
+	cfg      Config
 	router   *router // the one found last; nil searches again
 	external uint16  // the port that is, or may be, mapped; 0 is none
 	outside  atomic.Pointer[netip.AddrPort]
 }
 
-// NewMapper checks cfg.
-func NewMapper(cfg MapperConfig) (*Mapper, error) {
+// New checks cfg.
+func New(cfg Config) (*Mapper, error) {
 	if cfg.Port == 0 {
 		return nil, errors.New("port mapper needs a port")
 	}
@@ -191,4 +194,13 @@ var (
 // public reports whether the Internet can reach a.
 func public(a netip.Addr) bool {
 	return a.Is4() && a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a) && !dsLite.Contains(a)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }

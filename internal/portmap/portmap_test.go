@@ -1,4 +1,4 @@
-package tunnel
+package portmap
 
 import (
 	"context"
@@ -179,7 +179,7 @@ func TestRouterMustBeAtHome(t *testing.T) {
 }
 
 func TestMapperNeedsAPort(t *testing.T) {
-	if _, err := NewMapper(MapperConfig{}); err == nil {
+	if _, err := New(Config{}); err == nil {
 		t.Error("a mapper without a port was made")
 	}
 }
@@ -190,7 +190,7 @@ func mapper(t *testing.T, home *homeRouter) *Mapper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := NewMapper(MapperConfig{Port: 4433, Root: root, Log: slog.New(slog.DiscardHandler)})
+	m, err := New(Config{Port: 4433, Root: root, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
