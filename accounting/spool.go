@@ -214,6 +214,17 @@ func (s *Spool) Pending(limit int) []Unsettled {
 	return all[:min(len(all), max(limit, 0))]
 }
 
+// Latest is the latest receipt of a channel, if the spool has the channel and the channel has one.
+func (s *Spool) Latest(id ChannelID) (Unsettled, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	if e == nil || e.receipt.Serial == 0 {
+		return Unsettled{}, false
+	}
+	return Unsettled{Channel: e.channel, Receipt: e.receipt}, true
+}
+
 // Ack notes that the hub has the channel's receipt with this serial, or a later one.
 func (s *Spool) Ack(id ChannelID, serial uint64) error {
 	s.mu.Lock()

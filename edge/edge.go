@@ -47,6 +47,8 @@ type HubClient interface {
 	Settle(ctx context.Context, channels []accounting.SignedChannel, receipts []accounting.SignedReceipt) ([]accounting.Settled, error)
 	// Consent redeems an owner's code for this edge and the terms with the given hash.
 	Consent(ctx context.Context, code string, terms [32]byte) error
+	// Statement is what this edge has earned by day, and which receipts that rests on.
+	Statement(ctx context.Context, q accounting.StatementQuery) (accounting.Statement, error)
 	// Account is what the hub owes this edge's owner.
 	Account(ctx context.Context) (accounting.EdgeAccount, error)
 }
@@ -129,6 +131,8 @@ type Edge struct {
 	mu     sync.Mutex
 	relays map[identity.ID]*link
 	points pointsSeen
+
+	stated stated // has a lock of its own
 }
 
 // pointsSeen is the hub's last word on what it owes, and what it has not been told yet.

@@ -132,6 +132,7 @@ func (e *Edge) keepBooks(ctx context.Context) error {
 			}
 		case <-account.C:
 			e.accountOnce(ctx)
+			e.note(ctx, "receipts are not kept for the owner", e.proofs.save(e.cfg.Clock()))
 		case <-save.C:
 			e.saveOnce()
 		case <-ctx.Done():
@@ -151,12 +152,30 @@ func (e *Edge) settleAtEnd(ctx context.Context) {
 // are cumulative and on disk.
 func (e *Edge) settleOnce(ctx context.Context) (submitted bool) {
 	submitted = len(e.spool.Pending(1)) > 0
-	left, err := e.spool.Submit(ctx, e.cfg.Hub.Settle)
+	left, err := e.spool.Submit(ctx, e.submit)
 	e.mu.Lock()
 	e.points.unsubmitted = left
 	e.mu.Unlock()
 	e.note(ctx, "receipts stay here until the hub takes them", err)
 	return submitted && err == nil
+}
+
+// submit hands a batch to the hub, and keeps what it has answered for.
+func (e *Edge) submit(ctx context.Context, channels []accounting.SignedChannel, receipts []accounting.SignedReceipt) ([]accounting.Settled, error) {
+	answers, err := e.cfg.Hub.Settle(ctx, channels, receipts)
+	if err != nil {
+		return nil, err
+	}
+	heard := make(map[accounting.ChannelID]accounting.Settled, len(answers))
+	for _, a := range answers {
+		heard[a.Channel] = a
+	}
+	for i, r := range receipts { // each is of the channel beside it: Spool.Submit
+		if a := heard[r.Channel]; a.Serial >= r.Serial || a.Refused != "" {
+			e.note(ctx, "a receipt is not kept for the owner", e.proofs.keep(accounting.Unsettled{Channel: channels[i], Receipt: r}, a.Refused))
+		}
+	}
+	return answers, nil
 }
 
 // accountOnce asks the hub what it owes.

@@ -21,6 +21,7 @@ type state struct {
 	refusals *refusals
 	activity *activity
 	spool    *accounting.Spool
+	proofs   *proofs
 }
 
 // open reads the state directory. Only one process may have it: two would each lease from the same caps and sign with
@@ -47,6 +48,7 @@ func (e *Edge) open() (err error) {
 	if e.spool, err = accounting.OpenSpool(filepath.Join(e.cfg.Dir, spoolDir), e.cfg.Network); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
+	e.proofs = openProofs(e.cfg.Dir, e.cfg.Network)
 	close(e.opened)
 	return nil
 }
@@ -69,5 +71,5 @@ var errNotRunning = errors.New("the edge is not running")
 
 // close writes what is still to be written. It follows the last stream.
 func (e *Edge) close() error {
-	return errors.Join(e.volume.close(), e.refusals.save(), e.activity.save(), e.spool.Close(), e.unlock())
+	return errors.Join(e.volume.close(), e.refusals.save(), e.activity.save(), e.proofs.save(e.cfg.Clock()), e.spool.Close(), e.unlock())
 }

@@ -81,6 +81,38 @@ func (h *testHub) Account(context.Context) (accounting.EdgeAccount, error) {
 	return accounting.EdgeAccount{Points: 2_500_000, Registered: true}, nil
 }
 
+func (h *testHub) setAway(away bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.away = away
+}
+
+// testPrice is a point per GiB.
+var testPrice = accounting.Price{ID: 1, GiB: 1_000_000, Edge: 700_000, Relay: 100_000}
+
+// Statement is a line for each channel, all of today.
+func (h *testHub) Statement(context.Context, accounting.StatementQuery) (accounting.Statement, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.away {
+		return accounting.Statement{}, wire.Errorf(wire.HubAway, "the hub is away")
+	}
+	now := time.Now().UTC()
+	s := accounting.Statement{At: now, HoldDays: accounting.HoldDays, Price: 1, Prices: []accounting.Price{testPrice}}
+	day := accounting.StatementDay{UsageDay: accounting.UsageDay{Day: now.Format(time.DateOnly)}, Held: true}
+	for id, r := range h.receipts {
+		earned := s.Earns(r.Up + r.Down)
+		day.Lines = append(day.Lines, accounting.StatementLine{
+			Channel: id, Serial: r.Serial, Relay: h.channels[id].Relay, At: now, Price: 1, Up: r.Up, Down: r.Down, Micro: earned,
+		})
+		day.Up, day.Down, day.Micro, s.Points = day.Up+r.Up, day.Down+r.Down, day.Micro+earned, s.Points+earned
+	}
+	if len(day.Lines) > 0 {
+		s.Days = []accounting.StatementDay{day}
+	}
+	return s, nil
+}
+
 // credited is what the hub would pay for: the totals of the best receipt of each channel.
 func (h *testHub) credited() (up, down uint64) {
 	h.mu.Lock()
