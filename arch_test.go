@@ -38,11 +38,12 @@ var imports = map[string][]string{
 	"crawler/rights":    {"crawler/link", "crawler/text"},
 	"crawler/crawltest": {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
 	"internal/outside":  {"internal/wire", "policy"},
+	"edge/diary":        {"internal/daemon", "policy"},
 	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
 	"edge/seal":         {"internal/outside", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler":     {"crawler/botauth", "crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/proof", "crawler/render", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
-	"edge":        {"accounting", "crawler/fetch", "internal/daemon", "internal/identity", "internal/outside", "internal/portmap", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
+	"edge":        {"accounting", "crawler/fetch", "edge/diary", "internal/daemon", "internal/identity", "internal/outside", "internal/portmap", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
@@ -66,7 +67,7 @@ var imports = map[string][]string{
 	"internal/testnet": {"docs", "accounting", "crawler", "edge", "indexer", "internal/daemon", "internal/hub", "internal/identity", "internal/sandbox", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"cmd/sward":        {"crawler/botauth", "accounting", "crawler/link", "crawler/proof", "docs", "edge", "edge/agent", "extension", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/sandbox", "internal/tunnel", "internal/wire", "policy", "relay", "crawler/warc", "crawler/client"},
 	"cmd/sward-edge":   {"edge/agent", "internal/daemon"},
-	"edge/agent":       {"accounting", "edge", "edge/dashboard", "internal/daemon", "internal/identity", "internal/wire", "policy"},
+	"edge/agent":       {"accounting", "edge", "edge/dashboard", "edge/diary", "internal/daemon", "internal/identity", "internal/wire", "policy"},
 	"docs":             {},
 	"extension":        {"accounting", "crawler/fetch", "internal/identity", "policy"}, // tests that hold the JavaScript to the network
 	".":                {},

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// maxStateFile bounds what is read of any file of the state directory: the largest, a day's activity, stays
+// maxStateFile bounds what is read of any file of the state directory: the largest, the counts of refusals, stays
 // below it, and a file that grew beyond it is not ours.
 const maxStateFile = 1 << 20
 

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sward/internal/wire"
-	"sward/policy"
 )
 
 func TestRefusalsSayTheRuleAndNotTheTarget(t *testing.T) {
@@ -46,57 +44,13 @@ func TestRefusalsSayTheRuleAndNotTheTarget(t *testing.T) {
 	}
 }
 
-func TestJournalsAreBounded(t *testing.T) {
-	dir := t.TempDir()
-	r, a := openRefusals(dir), openActivity(dir)
+func TestRefusalsAreBounded(t *testing.T) {
+	r := openRefusals(t.TempDir())
 	for i := range 50 * maxRefusals {
-		now := noon.AddDate(0, 0, i/100)
-		r.add(now, wire.AppCrawl, "", wire.CapDay)
-		host, err := policy.ParseHost(fmt.Sprintf("www.site-%d.example", i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.add(noon, host, "search-index", 1, 1)
+		r.add(noon.AddDate(0, 0, i/100), wire.AppCrawl, "", wire.CapDay)
 	}
 	if len(r.last) != maxRefusals || len(r.days) != refusalDays {
 		t.Errorf("kept %d refusals over %d days, want %d over %d", len(r.last), len(r.days), maxRefusals, refusalDays)
-	}
-	sites := a.day(noon.Format(time.DateOnly))
-	if len(sites) != maxSites+1 || sites[0].Site != otherSites || sites[0].Streams != 50*maxRefusals-maxSites {
-		t.Errorf("kept %d sites, the first %+v; want %d and the rest added up", len(sites), sites[0], maxSites)
-	}
-	for range 2 * activityDays {
-		a.add(noon.AddDate(0, 0, len(a.days)), policy.Host{}, "search-index", 1, 1)
-	}
-	if len(a.days) > activityDays {
-		t.Errorf("kept %d days, want %d", len(a.days), activityDays)
-	}
-}
-
-func TestActivityIsBySiteAndSurvivesARestart(t *testing.T) { // H15
-	dir := t.TempDir()
-	a := openActivity(dir)
-	for _, name := range []string{"www.shop.co.uk", "img.shop.co.uk", "93.184.216.34", "localhost-like.example"} {
-		host, err := policy.ParseHost(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.add(noon, host, "price-comparison", 10, 90)
-	}
-	if err := a.save(); err != nil {
-		t.Fatal(err)
-	}
-	got := openActivity(dir).day(noon.Format(time.DateOnly))
-	want := []Use{
-		{Site: "shop.co.uk", Streams: 2, Up: 20, Down: 180, For: map[string]int{"price-comparison": 2}},
-		{Site: "addresses", Streams: 1, Up: 10, Down: 90, For: map[string]int{"price-comparison": 1}},
-		{Site: "localhost-like.example", Streams: 1, Up: 10, Down: 90, For: map[string]int{"price-comparison": 1}},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	if other := openActivity(dir).day("2026-11-20"); len(other) != 0 {
-		t.Errorf("another day shows %v", other)
 	}
 }
 

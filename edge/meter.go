@@ -59,7 +59,7 @@ func (s *session) finish(c *call, m *streamMeter, host policy.Host) {
 	up, down := m.sent.Load(), m.received.Load()
 	s.edge.metrics.moved(up, down)
 	if !host.IsZero() {
-		s.edge.activity.add(s.edge.cfg.Clock(), host, c.purpose, up, down)
+		s.edge.diary.Add(host, c.app, c.purpose, up, down)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"sward/accounting"
+	"sward/edge/diary"
 	"sward/internal/daemon"
 )
 
@@ -19,7 +20,7 @@ type state struct {
 	volume   *volume
 	pause    *pause
 	refusals *refusals
-	activity *activity
+	diary    *diary.Diary
 	spool    *accounting.Spool
 	proofs   *proofs
 }
@@ -44,7 +45,10 @@ func (e *Edge) open() (err error) {
 	if e.pause, err = openPause(e.cfg.Dir, e.cfg.Clock); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
-	e.refusals, e.activity = openRefusals(e.cfg.Dir), openActivity(e.cfg.Dir)
+	e.refusals = openRefusals(e.cfg.Dir)
+	if e.diary, err = openDiary(e.cfg.Dir, diary.DefaultKeep, e.cfg.Clock); err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
 	if e.spool, err = accounting.OpenSpool(filepath.Join(e.cfg.Dir, spoolDir), e.cfg.Network); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
@@ -71,5 +75,5 @@ var errNotRunning = errors.New("the edge is not running")
 
 // close writes what is still to be written. It follows the last stream.
 func (e *Edge) close() error {
-	return errors.Join(e.volume.close(), e.refusals.save(), e.activity.save(), e.proofs.save(e.cfg.Clock()), e.spool.Close(), e.unlock())
+	return errors.Join(e.volume.close(), e.refusals.save(), e.diary.Close(), e.proofs.save(e.cfg.Clock()), e.spool.Close(), e.unlock())
 }

@@ -118,7 +118,7 @@ func (e *Edge) Status(context.Context) Status {
 		Relays: []RelayStatus{}, Streams: e.live.count(),
 		Today: Used{Period: used.Day, Bytes: used.DayUsed, Cap: int64(e.terms().Caps.Day)},
 		Month: Used{Period: used.Month, Bytes: used.MonthUsed, Cap: int64(e.terms().Caps.Month)},
-		Sites: e.activity.day(now.Format(time.DateOnly)),
+		Sites: e.usesOf(now.Format(time.DateOnly)),
 	}
 	s.Paused, s.PausedUntil = e.pause.now()
 	s.Holds, s.BadSettings = e.holds.list(), e.file.fault()
