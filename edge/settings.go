@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"sward/edge/diary"
 	"sward/internal/outside"
 	"sward/internal/wire"
 	"sward/policy"
@@ -15,9 +16,6 @@ const (
 	// asks for 400 ms at most, one way).
 	DefaultYield = 25 * time.Millisecond
 	maxYield     = 400 * time.Millisecond
-
-	defaultKeepDays = 30  // days of the diary: what a month's bill can be checked against
-	maxKeepDays     = 366 // a record of strangers' visits is not an archive
 )
 
 // Settings is what the owner may change while the edge runs, in edge.yaml or on the dashboard. A change is felt within
@@ -66,7 +64,7 @@ type PauseOn struct {
 func DefaultSettings() Settings {
 	return Settings{
 		Caps: Caps{Day: 10e9, Month: 200e9}, Streams: 64, Policy: policy.DefaultRules(), Yield: DefaultYield,
-		PauseOn: PauseOn{Metered: true, Battery: true, VPN: true}, KeepDays: defaultKeepDays,
+		PauseOn: PauseOn{Metered: true, Battery: true, VPN: true}, KeepDays: diary.DefaultKeep,
 	}
 }
 
@@ -90,8 +88,8 @@ func (s Settings) compile() (*terms, error) {
 		return nil, fmt.Errorf("streams: %d is not between 1 and %d", s.Streams, maxStreams)
 	case s.Yield < 0 || s.Yield > maxYield:
 		return nil, fmt.Errorf("yield: %s is not between 0s and %s", s.Yield, maxYield)
-	case s.KeepDays < 0 || s.KeepDays > maxKeepDays:
-		return nil, fmt.Errorf("keep_days: %d is not between 0 and %d", s.KeepDays, maxKeepDays)
+	case s.KeepDays < 0 || s.KeepDays > diary.MaxKeep:
+		return nil, fmt.Errorf("keep_days: %d is not between 0 and %d", s.KeepDays, diary.MaxKeep)
 	}
 	rules, err := s.Policy.Compile()
 	if err != nil {
@@ -132,6 +130,9 @@ func (e *Edge) applyLocked(t *terms) {
 	e.down.set(int64(t.Rate.Down))
 	e.live.setLimit(t.Streams)
 	e.volume.setCaps(t.Caps.policy())
+	if err := e.diary.Keep(t.KeepDays); err != nil {
+		e.cfg.Log.Error("old days of the diary cannot be removed", "err", err)
+	}
 	e.live.review(func(r policy.Request) error {
 		r.Time = e.cfg.Clock()
 		return refusal(t.policy.Check(r))

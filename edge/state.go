@@ -46,7 +46,7 @@ func (e *Edge) open() (err error) {
 		return fmt.Errorf("edge: %w", err)
 	}
 	e.refusals = openRefusals(e.cfg.Dir)
-	if e.diary, err = openDiary(e.cfg.Dir, diary.DefaultKeep, e.cfg.Clock); err != nil {
+	if e.diary, err = openDiary(e.cfg.Dir, e.terms().KeepDays, e.cfg.Clock); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
 	if e.spool, err = accounting.OpenSpool(filepath.Join(e.cfg.Dir, spoolDir), e.cfg.Network); err != nil {

@@ -25,7 +25,8 @@ import (
 )
 
 const (
-	// DefaultKeep is how many days an owner can look back who said nothing else, and MaxKeep the most: a year.
+	// DefaultKeep is how many days an owner can look back who said nothing else: what a month's bill can be checked
+	// against. MaxKeep is a year: a record of strangers' visits is not an archive.
 	DefaultKeep = 30
 	MaxKeep     = 366
 
