@@ -247,7 +247,7 @@ func (e *Edge) ready() *wire.Error {
 	if !e.terms().policy.Open(e.cfg.Clock()) {
 		return wire.Errorf(wire.OutOfHours, "the owner does not share at this hour")
 	}
-	if err := e.volume.check(); err != nil {
+	if _, err := e.volume.room(); err != nil {
 		return outside.Refusal(err)
 	}
 	return nil

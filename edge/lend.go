@@ -6,14 +6,16 @@ import (
 	"sync/atomic"
 
 	"sward/internal/outside"
+	"sward/policy"
 )
 
 // lane is one direction of what the owner lends to one connection: its bytes wait for the owner's rate and are taken
 // from the caps before they move. It belongs to the one goroutine that moves this direction.
 type lane struct {
 	volume *volume
+	way    policy.Way
 	pace   paced
-	epoch  int           // of the volume reserved last
+	last   reserved      // of the volume
 	moved  *atomic.Int64 // by this stream
 	total  *atomic.Int64 // by the edge, since its start
 }
@@ -23,15 +25,15 @@ func (l *lane) allow(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, l.epoch, err = l.volume.reserve(n)
-	if err != nil {
+	if l.last, err = l.volume.reserve(l.way, n); err != nil {
 		return 0, outside.Refusal(err)
 	}
-	return n, nil
+	return l.last.n, nil
 }
 
-func (l *lane) settle(reserved, moved int) {
-	l.volume.giveBack(l.epoch, reserved-moved)
+// settle takes what moved of the last allowance.
+func (l *lane) settle(moved int) {
+	l.volume.settle(l.last, moved)
 	l.pace.moved(moved)
 	l.moved.Add(int64(moved))
 	l.total.Add(int64(moved))
@@ -61,7 +63,7 @@ func (c *lentConn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	got, err := c.Conn.Read(p[:n])
-	c.down.settle(n, got)
+	c.down.settle(got)
 	return got, err
 }
 
@@ -73,7 +75,7 @@ func (c *lentConn) Write(p []byte) (sent int, err error) {
 			return sent, err
 		}
 		wrote, err := c.Conn.Write(p[sent : sent+n])
-		c.up.settle(n, wrote)
+		c.up.settle(wrote)
 		if sent += wrote; err != nil {
 			return sent, err
 		}

@@ -43,8 +43,8 @@ func (s *session) meterFor(conn *tunnel.Stream, g *grant) (*streamMeter, error) 
 
 // lanes are new lanes for one connection to a target.
 func (m *streamMeter) lanes() (up, down lane) {
-	up = lane{volume: m.edge.volume, pace: paced{pace: m.edge.up}, moved: &m.sent, total: &m.edge.traffic.up}
-	down = lane{volume: m.edge.volume, pace: paced{pace: m.edge.down}, moved: &m.received, total: &m.edge.traffic.down}
+	up = lane{volume: m.edge.volume, way: policy.Up, pace: paced{pace: m.edge.up}, moved: &m.sent, total: &m.edge.traffic.up}
+	down = lane{volume: m.edge.volume, way: policy.Down, pace: paced{pace: m.edge.down}, moved: &m.received, total: &m.edge.traffic.down}
 	return up, down
 }
 
@@ -71,7 +71,7 @@ func (m *streamMeter) allowUp(ctx context.Context, limit int) (int, error) {
 func (m *streamMeter) settleUp(reserved, moved int) {
 	m.flow.Up(moved)
 	m.grant.giveBack(reserved - moved)
-	m.up.settle(reserved, moved)
+	m.up.settle(moved)
 }
 
 func (m *streamMeter) allowDown(ctx context.Context, limit int) (int, error) {
@@ -81,7 +81,7 @@ func (m *streamMeter) allowDown(ctx context.Context, limit int) (int, error) {
 func (m *streamMeter) settleDown(reserved, moved int) {
 	m.flow.Down(moved)
 	m.grant.giveBack(reserved - moved)
-	m.down.settle(reserved, moved)
+	m.down.settle(moved)
 }
 
 func (m *streamMeter) allow(ctx context.Context, l *lane, limit int) (int, error) {

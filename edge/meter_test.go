@@ -14,7 +14,7 @@ import (
 // lentByte is one direction of a stream with everything that the owner holds it to.
 func lentByte(t testing.TB, caps policy.Caps) *lane {
 	t.Helper()
-	v, err := openVolume(filepath.Join(t.TempDir(), volumeFile), caps, time.Now)
+	v, err := openVolume(filepath.Join(t.TempDir(), volumeFile), caps, nil, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestMovingBytesAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.giveBack(paid - n)
-		l.settle(n, n)
+		l.settle(n)
 	})
 	if allocs != 0 {
 		t.Errorf("each piece costs %.1f allocations, want none", allocs)
@@ -60,7 +60,7 @@ func BenchmarkLentBytes(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		l.settle(n, n)
+		l.settle(n)
 	}
 }
 

@@ -55,7 +55,7 @@ type proof struct {
 
 // proofRef is where a proof lies, and what it counts.
 type proofRef struct {
-	day     string
+	day string
 	carried
 	refused bool
 }

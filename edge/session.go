@@ -172,8 +172,9 @@ func (s *session) poke() {
 
 // wireStatus is what relays hear of this edge.
 func (e *Edge) wireStatus() wire.Status {
-	s := wire.Status{Room: uint64(e.volume.room()), Policy: e.terms().policy.Digest(), Apps: e.apps()}
-	if e.ready() != nil {
+	room, err := e.volume.room()
+	s := wire.Status{Room: uint64(room), Policy: e.terms().policy.Digest(), Apps: e.apps()}
+	if err != nil || e.ready() != nil {
 		s.Flags |= wire.StatusPaused
 	}
 	return s

@@ -36,16 +36,6 @@ type Settings struct {
 	KeepDays    int     `yaml:"keep_days"`    // days that the record of what left the line is kept; 0 keeps none
 }
 
-// Caps are the owner's volume caps as written in the file.
-type Caps struct {
-	Day   policy.Size `yaml:"day"`
-	Month policy.Size `yaml:"month"`
-}
-
-func (c Caps) policy() policy.Caps {
-	return policy.Caps{Day: int64(c.Day), Month: int64(c.Month)}
-}
-
 // Rate is bytes per second in each direction: up is from partners towards targets.
 type Rate struct {
 	Up   policy.Size `yaml:"up"`
@@ -78,12 +68,13 @@ func (s Settings) Validate() error {
 type terms struct {
 	Settings
 	policy *policy.Policy
+	zone   *time.Location // of the caps
 }
 
 func (s Settings) compile() (*terms, error) {
 	switch {
-	case s.Caps.Day < 0 || s.Caps.Month < 0 || s.Rate.Up < 0 || s.Rate.Down < 0:
-		return nil, errors.New("caps, rate: a limit is not negative")
+	case s.Rate.Up < 0 || s.Rate.Down < 0:
+		return nil, errors.New("rate: a limit is not negative")
 	case s.Streams < 1 || s.Streams > maxStreams:
 		return nil, fmt.Errorf("streams: %d is not between 1 and %d", s.Streams, maxStreams)
 	case s.Yield < 0 || s.Yield > maxYield:
@@ -95,7 +86,14 @@ func (s Settings) compile() (*terms, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy.%w", err)
 	}
-	return &terms{s, rules}, nil
+	if err := s.Caps.Validate(); err != nil {
+		return nil, err
+	}
+	zone, err := s.Caps.Zone()
+	if err != nil {
+		return nil, err
+	}
+	return &terms{s, rules, zone}, nil
 }
 
 // Settings are those in force.
@@ -129,7 +127,7 @@ func (e *Edge) applyLocked(t *terms) {
 	e.up.set(int64(t.Rate.Up))
 	e.down.set(int64(t.Rate.Down))
 	e.live.setLimit(t.Streams)
-	e.volume.setCaps(t.Caps.policy())
+	e.volume.change(t.Caps.Policy(), t.zone)
 	if err := e.diary.Keep(t.KeepDays); err != nil {
 		e.cfg.Log.Error("old days of the diary cannot be removed", "err", err)
 	}

@@ -39,7 +39,8 @@ func (e *Edge) open() (err error) {
 			err = errors.Join(err, e.unlock())
 		}
 	}()
-	if e.volume, err = openVolume(filepath.Join(e.cfg.Dir, volumeFile), e.terms().Caps.policy(), e.cfg.Clock); err != nil {
+	t := e.terms()
+	if e.volume, err = openVolume(filepath.Join(e.cfg.Dir, volumeFile), t.Caps.Policy(), t.zone, e.cfg.Clock); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
 	if e.pause, err = openPause(e.cfg.Dir, e.cfg.Clock); err != nil {

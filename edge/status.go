@@ -41,29 +41,6 @@ type Status struct {
 	RefusedToday map[string]int   `json:"refused_today"` // by rule
 }
 
-// Used is a volume against its cap, in bytes of payload. The home line carries each of them twice.
-type Used struct {
-	Period string `json:"period"` // 2006-01-02 or 2006-01
-	Bytes  int64  `json:"bytes"`
-	Cap    int64  `json:"cap"` // 0: none
-}
-
-// String is "1.2 GB of 10.0 GB", rounded for people.
-func (u Used) String() string {
-	if u.Cap == 0 {
-		return HumanSize(u.Bytes) + ", no cap"
-	}
-	return HumanSize(u.Bytes) + " of " + HumanSize(u.Cap)
-}
-
-// Percent is how much of the cap is used, 0 without one.
-func (u Used) Percent() int64 {
-	if u.Cap <= 0 {
-		return 0
-	}
-	return min(u.Bytes/max(u.Cap/100, 1), 100)
-}
-
 // RelayStatus is one relay as this edge sees it.
 type RelayStatus struct {
 	ID        identity.ID `json:"id"`
@@ -112,14 +89,12 @@ func (e *Edge) Status(context.Context) Status {
 		return Status{Edge: e.ID(), Network: e.cfg.Network, Agent: e.cfg.Agent, Why: whyStarting}
 	}
 	now := e.cfg.Clock()
-	used := e.volume.used()
 	s := Status{
 		Edge: e.ID(), Network: e.cfg.Network, Agent: e.cfg.Agent,
 		Relays: []RelayStatus{}, Streams: e.live.count(),
-		Today: Used{Period: used.Day, Bytes: used.DayUsed, Cap: int64(e.terms().Caps.Day)},
-		Month: Used{Period: used.Month, Bytes: used.MonthUsed, Cap: int64(e.terms().Caps.Month)},
 		Sites: e.usesOf(now.Format(time.DateOnly)),
 	}
+	s.Today, s.Month = e.volume.used().used()
 	s.Paused, s.PausedUntil = e.pause.now()
 	s.Holds, s.BadSettings = e.holds.list(), e.file.fault()
 	s.Refusals, s.RefusedToday = e.refusals.recent(now.Format(time.DateOnly))

@@ -23,6 +23,8 @@ const (
 	leaseShort = time.Second
 	leaseLong  = 4 * time.Second
 	leaseShare = 64 // one over this
+	// minLease bounds how small a lease becomes near the end of a cap.
+	minLease = 256 << 10
 )
 
 // volume keeps the owner's daily and monthly caps.
@@ -36,72 +38,108 @@ type volume struct {
 	path  string
 	clock func() time.Time
 
-	mu      sync.Mutex
-	caps    policy.Caps
-	state   policy.Volume // as on disk: every lease counted as used
-	held    int64         // of the current lease, not reserved by anybody
-	lease   int64         // size of the next lease
-	leased  time.Time     // when the current one was taken
-	dayEnds time.Time     // when the lease's period is over; looked at for each piece, so not as text
-	epoch   int           // counts leases' periods: a reservation returns only to its own
-	closed  bool
+	mu     sync.Mutex
+	caps   policy.Caps
+	zone   *time.Location // where days and months are counted; nil: that of the clock
+	period policy.Period
+	state  policy.Volume // what moved or is reserved, and the lease, which nobody has reserved
+	lease  int64         // size of the next lease
+	leased time.Time     // when the current one was taken
+	epoch  int           // counts days and changes of the caps: a reservation returns to the lease only of its own
+	closed bool
+}
+
+// reserved is what one read or write may move.
+type reserved struct {
+	n     int
+	way   policy.Way
+	epoch int
+	day   string
 }
 
 // errVolumeClosed: the edge is stopping.
 var errVolumeClosed = errors.New("volume is closed")
 
-func openVolume(path string, caps policy.Caps, clock func() time.Time) (*volume, error) {
-	v := &volume{caps: caps, path: path, clock: clock, lease: leaseSize}
+func openVolume(path string, caps policy.Caps, zone *time.Location, clock func() time.Time) (*volume, error) {
+	v := &volume{caps: caps, zone: zone, path: path, clock: clock, lease: leaseSize}
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
 	if data != nil {
-		if err := json.Unmarshal(data, &v.state); err != nil || !v.sound() {
+		if err := json.Unmarshal(data, &v.state); err != nil || !v.state.Sound() {
 			return nil, fmt.Errorf("%s is damaged; delete it to count this month from zero again", path)
 		}
+		v.state = v.state.Lose()
 	}
+	v.period = v.caps.Period(v.now())
 	return v, nil
 }
 
-func (v *volume) sound() bool {
-	_, day := time.Parse(time.DateOnly, v.state.Day)
-	_, month := time.Parse("2006-01", v.state.Month)
-	return day == nil && month == nil && v.state.DayUsed >= 0 && v.state.MonthUsed >= 0
+// now is the time where the caps are counted.
+func (v *volume) now() time.Time {
+	if v.zone == nil {
+		return v.clock()
+	}
+	return v.clock().In(v.zone)
 }
 
-// reserve gives up to max bytes that may be moved, and the epoch to return the unused part under. The error is a
-// *policy.Denied with cap_day or cap_month when a cap is reached, or that of the disk: what cannot be remembered
-// must not flow.
-func (v *volume) reserve(limit int) (n, epoch int, err error) {
+// change puts other caps in force, from the next piece of every stream on. The state is counted by days, so that another
+// billing day or time zone counts what moved before it. What was leased and not reserved goes back, since it was carved from
+// the old caps; on disk it counts as used until the next lease, which is the safe side.
+func (v *volume) change(caps policy.Caps, zone *time.Location) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.caps, v.zone = caps, zone
+	v.period = caps.Period(v.now())
+	v.state.Lease = 0
+	v.epoch++
+}
+
+// reserve gives up to limit bytes that may be moved one way. The error is a *policy.Denied with cap_day or cap_month when
+// a cap is reached, or that of the disk: what cannot be remembered must not flow.
+func (v *volume) reserve(way policy.Way, limit int) (reserved, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
-		return 0, 0, errVolumeClosed
+		return reserved{}, errVolumeClosed
 	}
-	now := v.clock()
-	if !now.Before(v.dayEnds) {
-		// The old day's rest stays with the old day: a lease must not be spent in another period.
-		v.held = 0
-		v.epoch++
-	}
-	if v.held == 0 {
-		next, got, err := v.caps.Lease(v.state, now, v.leaseLocked(now))
+	now := v.now()
+	v.turnLocked(now)
+	n := min(int64(limit), v.state.Lease, v.caps.Left(v.movedLocked(), v.period, way))
+	if n <= 0 {
+		next, got, err := v.caps.Lease(v.state, v.period, way, v.leaseLocked(now, way))
 		if err != nil {
-			return 0, 0, err
+			return reserved{}, err
 		}
-		if err := v.store(next); err != nil {
-			return 0, 0, err
+		before := v.state
+		v.state = next
+		if err := v.store(); err != nil {
+			v.state = before
+			return reserved{}, err
 		}
-		v.held, v.dayEnds, v.leased = got, midnightAfter(now), now
+		v.leased = now
+		n = min(int64(limit), got)
 	}
-	n = int(min(int64(limit), v.held))
-	v.held -= int64(n)
-	return n, v.epoch, nil
+	v.state.Take(way, n)
+	return reserved{int(n), way, v.epoch, v.state.Days[len(v.state.Days)-1].Date}, nil
 }
 
+// turnLocked begins the day that now is in.
+func (v *volume) turnLocked(now time.Time) {
+	if now.Before(v.period.DayEnds) {
+		return
+	}
+	v.period = v.caps.Period(now)
+	v.epoch++
+	v.state.Lease = 0 // the old day's rest stays with the old day: a lease is not spent in another period
+}
+
+// movedLocked is the state without the lease: all of it moved, or is about to.
+func (v *volume) movedLocked() policy.Volume { return policy.Volume{Days: v.state.Days} }
+
 // leaseLocked is how much to carve now, by how long the lease before lasted.
-func (v *volume) leaseLocked(now time.Time) int64 {
+func (v *volume) leaseLocked(now time.Time, way policy.Way) int64 {
 	switch lasted := now.Sub(v.leased); {
 	case v.leased.IsZero():
 	case lasted < leaseShort:
@@ -109,57 +147,46 @@ func (v *volume) leaseLocked(now time.Time) int64 {
 	case lasted > leaseLong:
 		v.lease = max(v.lease/2, leaseSize)
 	}
-	return max(leaseSize, min(v.lease, v.caps.Room(v.state.At(now), now)/leaseShare))
+	return max(minLease, min(v.lease, v.caps.Left(v.state, v.period, way)/leaseShare))
 }
 
-// midnightAfter is the start of the next day on t's own calendar, also where that is not 24 hours away.
-func midnightAfter(t time.Time) time.Time {
-	y, m, d := t.Date()
-	return time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
-}
-
-// giveBack returns what was reserved and did not move.
-func (v *volume) giveBack(epoch, unused int) {
+// settle returns what was reserved and did not move: to the lease, or after its day or its caps to the count of its day.
+func (v *volume) settle(r reserved, moved int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if epoch == v.epoch && !v.closed {
-		v.held += int64(unused)
+	unused := int64(r.n - moved)
+	switch {
+	case unused == 0 || v.closed:
+	case r.epoch == v.epoch:
+		v.state.Take(r.way, -unused)
+	default:
+		v.state.Move(r.day, r.way, -unused)
 	}
 }
 
-// setCaps puts other caps in force. What was leased and not reserved goes back first: it was carved from the old ones.
-func (v *volume) setCaps(caps policy.Caps) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.caps = caps
-	v.state = v.state.Return(v.state, v.held) // on disk the lease counts as used until the next one: the safe side
-	v.held = 0
-	v.epoch++
+// tally is what counts against the caps, and the caps.
+type tally struct {
+	caps       policy.Caps
+	period     policy.Period
+	day, month policy.Day
 }
 
-// used is what counts against the caps now, without the part of a lease that nobody has reserved.
-func (v *volume) used() policy.Volume {
+func (v *volume) used() tally {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	now := v.state.At(v.clock())
-	return now.Return(v.state, v.held)
+	v.turnLocked(v.now())
+	moved := v.movedLocked()
+	open := v.caps.Open(moved, v.period)
+	return tally{v.caps, open, moved.Since(open.Day), moved.Since(open.Month)}
 }
 
-// room is how many bytes the caps still allow.
-func (v *volume) room() int64 {
+// room is how many bytes new streams may hope for. The error says which cap is reached, or so nearly that the rest is for
+// those that run.
+func (v *volume) room() (int64, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	now := v.clock()
-	return v.caps.Room(v.state.At(now).Return(v.state, v.held), now)
-}
-
-// check says which cap is reached, or nil.
-func (v *volume) check() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	now := v.clock()
-	_, _, err := v.caps.Lease(v.state.At(now).Return(v.state, v.held), now, 1)
-	return err
+	v.turnLocked(v.now())
+	return v.caps.Room(v.movedLocked(), v.period)
 }
 
 // close returns the rest of the lease and ends all reserving. It follows the last stream.
@@ -170,20 +197,17 @@ func (v *volume) close() error {
 		return nil
 	}
 	v.closed = true
-	if v.held == 0 {
+	if len(v.state.Days) == 0 {
 		return nil
 	}
-	return v.store(v.state.Return(v.state, v.held))
+	v.state.Lease = 0
+	return v.store()
 }
 
-func (v *volume) store(next policy.Volume) error {
-	data, err := json.Marshal(next)
+func (v *volume) store() error {
+	data, err := json.Marshal(v.state)
 	if err != nil {
 		return fmt.Errorf("encode volume: %w", err)
 	}
-	if err := writeFile(v.path, append(data, '\n')); err != nil {
-		return err
-	}
-	v.state = next
-	return nil
+	return writeFile(v.path, append(data, '\n'))
 }

@@ -169,19 +169,21 @@ func caps() []object {
 		if err != nil {
 			panic(err) // a slip in this table
 		}
-		next, got, refusal := c.Lease(v, at, want)
+		p := c.Period(at)
+		next, got, refusal := c.Lease(v, p, policy.Down, want)
 		rule := ""
 		if denied := (*policy.Denied)(nil); errors.As(refusal, &denied) {
 			rule = denied.Rule
 		}
-		back := next.Return(next, got/2)
-		room := c.Room(v, at)
+		back := next
+		back.Lease -= got / 2
+		left := c.Left(v, p, policy.Down)
 		all = append(all, object{
-			"caps": object{"day": c.Day, "month": c.Month}, "volume": volume(v), "day": at.Format(time.DateOnly), "month": at.Format("2006-01"),
-			"want": want, "got": got, "refusal": rule, "next": volume(next), "back": volume(back), "room": min(room, 1<<53-1),
+			"caps": object{"day": c.Day, "month": c.Month}, "volume": volume(v), "day": p.Day, "month": p.MonthName(),
+			"want": want, "got": got, "refusal": rule, "next": volume(next), "back": volume(back), "room": min(left, 1<<53-1),
 		})
 	}
-	used := policy.Volume{Day: "2026-11-20", Month: "2026-11", DayUsed: 90, MonthUsed: 900}
+	used := policy.Volume{Days: []policy.Day{{Date: "2026-11-19", Up: 800, Down: 10}, {Date: "2026-11-20", Down: 90}}}
 	add(policy.Caps{Day: 100, Month: 1000}, policy.Volume{}, "2026-11-20 10:00", 60)
 	add(policy.Caps{Day: 100, Month: 1000}, used, "2026-11-20 10:00", 60)
 	add(policy.Caps{Day: 90, Month: 1000}, used, "2026-11-20 23:59", 1)
@@ -195,8 +197,14 @@ func caps() []object {
 	return all
 }
 
+// volume is v as a browser counts: the last day and its month, both ways and the lease together.
 func volume(v policy.Volume) object {
-	return object{"day": v.Day, "month": v.Month, "dayUsed": v.DayUsed, "monthUsed": v.MonthUsed}
+	if len(v.Days) == 0 {
+		return object{"day": "", "month": "", "dayUsed": 0, "monthUsed": 0}
+	}
+	day := v.Days[len(v.Days)-1].Date
+	month := day[:len("2006-01")]
+	return object{"day": day, "month": month, "dayUsed": v.Since(day).Total(), "monthUsed": v.Since(month + "-01").Total()}
 }
 
 func TestExtensionsVectorsAreThoseOfTheNetwork(t *testing.T) {

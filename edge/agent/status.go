@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -62,8 +63,8 @@ func printStatus(w io.Writer, s edge.Status, control dashboard.Control) error {
 	line("state", "%s", headline(s))
 	line("edge", "%s", s.Edge)
 	line("network", "%s", s.Network)
-	line("today", "%s (%d%%)", s.Today, s.Today.Percent())
-	line("this month", "%s (%d%%)", s.Month, s.Month.Percent())
+	line("today", "%s (%d%%)", s.Today.Proof, s.Today.Percent())
+	line("this month", "%s (%d%%), until %s", s.Month.Proof, s.Month.Percent(), s.Month.Ends.Format(time.DateOnly))
 	if s.PointsAt.IsZero() {
 		line("points", "the hub has not answered yet")
 	} else {
