@@ -47,8 +47,8 @@ var imports = map[string][]string{
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
-	"edge/dashboard":     {"accounting", "edge", "internal/daemon", "internal/identity", "internal/wire", "policy"}, // shows an edge to its owner
-	"crawler/console":    {"crawler", "crawler/api"},                                                                // its test holds the description to the crawler's types
+	"edge/dashboard":     {"accounting", "edge", "edge/doctor", "internal/daemon", "internal/identity", "internal/wire", "policy"}, // shows an edge to its owner
+	"crawler/console":    {"crawler", "crawler/api"},                                                                               // its test holds the description to the crawler's types
 	"crawler/export":     {"crawler", "crawler/crawltest", "crawler/warc"},
 	"crawler/client":     {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc", "internal/wire"}, // its tests call the real door
 	"internal/hub":       {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
@@ -67,7 +67,8 @@ var imports = map[string][]string{
 	"internal/testnet": {"docs", "accounting", "crawler", "edge", "indexer", "internal/daemon", "internal/hub", "internal/identity", "internal/sandbox", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"cmd/sward":        {"crawler/botauth", "accounting", "crawler/link", "crawler/proof", "docs", "edge", "edge/agent", "extension", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/sandbox", "internal/tunnel", "internal/wire", "policy", "relay", "crawler/warc", "crawler/client"},
 	"cmd/sward-edge":   {"edge/agent", "internal/daemon"},
-	"edge/agent":       {"accounting", "edge", "edge/dashboard", "edge/diary", "internal/daemon", "internal/identity", "internal/wire", "policy"},
+	"edge/doctor":      {"accounting", "edge", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire"},
+	"edge/agent":       {"accounting", "edge", "edge/dashboard", "edge/diary", "edge/doctor", "internal/daemon", "internal/identity", "internal/wire", "policy"},
 	"docs":             {},
 	"extension":        {"accounting", "crawler/fetch", "internal/identity", "policy"}, // tests that hold the JavaScript to the network
 	".":                {},

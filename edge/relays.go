@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sward/accounting"
 	"sward/internal/identity"
 	"sward/internal/wire"
 )
@@ -84,17 +85,27 @@ func (e *Edge) readRelays(ctx context.Context) ([]Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Relay, 0, len(directory.Relays))
-	for _, r := range directory.Relays {
-		if r.Tunnel != "" && !r.ID.IsZero() {
-			all = append(all, Relay{ID: r.ID, Addr: r.Tunnel})
-		}
-	}
+	all := listed(directory.Directory)
 	if len(all) == 0 {
 		return nil, fmt.Errorf("the directory lists no relay")
 	}
 	e.keepOff(ctx, all)
 	return chooseRelays(e.ID(), all), nil
+}
+
+// RelaysFor are the relays of the directory to which that edge keeps a tunnel.
+func RelaysFor(edge identity.ID, d accounting.Directory) []Relay {
+	return chooseRelays(edge, listed(d))
+}
+
+func listed(d accounting.Directory) []Relay {
+	all := make([]Relay, 0, len(d.Relays))
+	for _, r := range d.Relays {
+		if r.Tunnel != "" && !r.ID.IsZero() {
+			all = append(all, Relay{ID: r.ID, Addr: r.Tunnel})
+		}
+	}
+	return all
 }
 
 // chooseRelays takes the relays whose hash with the edge's identity is lowest (rendezvous hashing): edges spread

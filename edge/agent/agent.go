@@ -1,4 +1,4 @@
-// Package agent is the home agent's commands: init, run, status, log, pause, resume, identity and version. sward-edge wears
+// Package agent is the home agent's commands: init, run, status, log, pause, resume, doctor, identity and version. sward-edge wears
 // them as they are, and sward as "sward edge". Each is a page of wiring between the owner's terminal, the state directory
 // and package edge, which decides everything.
 //
@@ -28,7 +28,10 @@ const (
 // Commands are the home agent's commands for a program of the given version.
 func Commands(version string) []*cobra.Command {
 	return []*cobra.Command{
-		initCommand(), runCommand(version), statusCommand(), logCommand(), pauseCommand(), resumeCommand(), identityCommand(), versionCommand(version),
+		initCommand(), runCommand(version),
+		statusCommand(), logCommand(), doctorCommand(),
+		pauseCommand(), resumeCommand(),
+		identityCommand(), versionCommand(version),
 	}
 }
 

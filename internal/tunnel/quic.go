@@ -106,9 +106,13 @@ func (c Config) newTransport(pc net.PacketConn) *quic.Transport {
 
 // dialQUIC tries the relay's addresses in turn.
 func dialQUIC(ctx context.Context, cfg Config, t *quic.Transport, addrs []netip.AddrPort, peer identity.ID) (carrier, error) {
+	settings := quicConfig(cfg.Idle)
+	if cfg.first != 0 {
+		settings.InitialPacketSize = cfg.first
+	}
 	var failed []error
 	for _, a := range addrs {
-		conn, err := t.Dial(ctx, net.UDPAddrFromAddrPort(a), cfg.tls(identity.Only(peer)), quicConfig(cfg.Idle))
+		conn, err := t.Dial(ctx, net.UDPAddrFromAddrPort(a), cfg.tls(identity.Only(peer)), settings)
 		if err == nil {
 			return quicCarrier{conn}, nil
 		}

@@ -98,6 +98,8 @@ type Config struct {
 	Carrier Carrier
 	// Dial is how the dialer connects over TCP; nil is the system's way.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	first uint16 // size of the first datagrams over QUIC, for a trial; 0: the usual
 }
 
 func (c Config) withDefaults() Config {
