@@ -31,6 +31,7 @@ var imports = map[string][]string{
 	// Layer 1 gives the roles their tools.
 	"accounting":        {"internal/daemon", "internal/identity", "internal/wire"},
 	"internal/tunnel":   {"internal/bbr", "internal/identity", "internal/wire"},
+	"internal/reach":    {"internal/identity"},
 	"crawler/fetch":     {"crawler/link", "internal/wire", "policy"},
 	"crawler/text":      {"crawler/link"},
 	"crawler/trust":     {"crawler/text"},

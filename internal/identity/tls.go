@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/crypto/pb"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 )
@@ -78,7 +77,7 @@ func PeerOf(cs tls.ConnectionState) (ID, error) {
 }
 
 func (k Key) libp2pConfig() (*tls.Config, error) {
-	private, err := crypto.UnmarshalEd25519PrivateKey(k.private)
+	private, err := k.Libp2p()
 	if err != nil {
 		return nil, err
 	}
