@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	resolveTimeout = 8 * time.Second  // of a relay's name
-	ownMaxAge      = 30 * time.Second // how long a listing of the machine's addresses is believed
+	resolveTimeout = 8 * time.Second // of a relay's name
+	ownMaxAge      = 5 * time.Second // how long a listing of the machine's addresses is believed
 )
 
 // dialer is the only way out of an edge: proxied connections and every request of a crawl pass through it. It asks the
@@ -49,6 +49,14 @@ type gatekeeper struct {
 	seen    map[identity.ID]netip.Addr // this home, as each relay last saw it
 	hosts   map[string][]netip.Addr    // of the network
 	network []netip.Addr               // all of theirs
+}
+
+// relist lists the machine's addresses anew, and returns them.
+func (g *gatekeeper) relist() []netip.Prefix {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.own, g.listed = g.list(), g.clock()
+	return slices.Clone(g.own)
 }
 
 // maxSeen bounds the relays whose word is kept: an edge has sessions with a few at a time.

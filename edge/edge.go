@@ -31,6 +31,7 @@ import (
 
 	"sward/accounting"
 	"sward/crawler/fetch"
+	"sward/edge/seal"
 	"sward/internal/identity"
 	"sward/internal/outside"
 	"sward/internal/portmap"
@@ -119,6 +120,7 @@ type Edge struct {
 	up      *pace
 	down    *pace
 	live    *live
+	seal    *seal.Seal
 	mapper  *portmap.Mapper // nil unless the owner wants the port mapped
 	metrics *metrics
 	traffic traffic
@@ -179,6 +181,9 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e.dialer = &dialer{outside.Dialer{Resolve: cfg.Resolve, Dial: dial, Gate: e.gate.gate}, e.terms, cfg.Clock}
 	e.fetcher = fetch.New(fetch.Config{Dial: e.dialForCrawl, Roots: cfg.Roots, Log: cfg.Log, Now: cfg.Clock})
+	if e.seal, err = e.newSeal(); err != nil {
+		return nil, err
+	}
 	e.metrics = newMetrics(e)
 	return e, nil
 }
@@ -194,6 +199,7 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	if e.mapper != nil {
 		workers.Go(func() error { return e.mapper.Run(ctx) })
 	}
+	workers.Go(func() error { return e.seal.Run(ctx) })
 	workers.Go(func() error { return e.keepRelays(ctx) })
 	workers.Go(func() error { return e.keepBooks(ctx) })
 	workers.Go(func() error { return e.followFile(ctx) })

@@ -40,6 +40,11 @@ func (e *Edge) keepRelays(ctx context.Context) error {
 	if err := e.waitForConsent(ctx); err != nil {
 		return nil //nolint:nilerr // the edge was stopped before its owner agreed
 	}
+	select {
+	case <-e.seal.First(): // no stream before the home has been attacked once
+	case <-ctx.Done():
+		return nil
+	}
 	failing := false
 	for ctx.Err() == nil {
 		wait := directoryEvery

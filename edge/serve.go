@@ -96,14 +96,10 @@ func (s *session) admit(open wire.Open) (*call, error) {
 	}
 	switch open.App {
 	case wire.AppProxy:
-		host, err := policy.ParseHost(open.Host)
-		if err != nil {
-			return nil, outside.Refusal(err)
+		var err error
+		if c.target, err = parseTarget(open.Host, open.Port); err != nil {
+			return nil, err
 		}
-		if open.Port == 0 {
-			return nil, wire.Errorf(wire.BadPort, "0 is no port")
-		}
-		c.target = policy.Target{Host: host, Port: open.Port}
 	case wire.AppCrawl:
 		c.app = policy.AppCrawl
 	default:
@@ -122,6 +118,18 @@ func (s *session) admit(open wire.Open) (*call, error) {
 	}
 	c.purpose = purpose
 	return c, nil
+}
+
+// parseTarget reads what a partner wrote as host and port.
+func parseTarget(host string, port uint16) (policy.Target, error) {
+	h, err := policy.ParseHost(host)
+	if err != nil {
+		return policy.Target{}, outside.Refusal(err)
+	}
+	if port == 0 {
+		return policy.Target{}, wire.Errorf(wire.BadPort, "0 is no port")
+	}
+	return policy.Target{Host: h, Port: port}, nil
 }
 
 // proxy dials the target and joins it to the stream. An error means that nothing was answered yet.

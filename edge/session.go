@@ -177,6 +177,9 @@ func (e *Edge) wireStatus() wire.Status {
 	if err != nil || e.ready() != nil {
 		s.Flags |= wire.StatusPaused
 	}
+	if e.seal.Report().Whole() {
+		s.Flags |= wire.StatusSealed
+	}
 	return s
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sward/accounting"
+	"sward/edge/seal"
 	"sward/internal/identity"
 	"sward/internal/wire"
 )
@@ -24,6 +25,8 @@ type Status struct {
 	Holds       []Hold    `json:"holds,omitempty"`
 	Consent     string    `json:"consent,omitempty"`      // when and how the owner agreed
 	BadSettings string    `json:"bad_settings,omitempty"` // what is wrong with the settings file; those of before are in force
+
+	Seal seal.Report `json:"seal"` // the last attack of this edge on its own home
 
 	Relays  []RelayStatus `json:"relays"`
 	Streams int           `json:"streams"` // running now
@@ -96,7 +99,7 @@ func (e *Edge) Status(context.Context) Status {
 	}
 	s.Today, s.Month = e.volume.used().used()
 	s.Paused, s.PausedUntil = e.pause.now()
-	s.Holds, s.BadSettings = e.holds.list(), e.file.fault()
+	s.Holds, s.BadSettings, s.Seal = e.holds.list(), e.file.fault(), e.Seal()
 	s.Refusals, s.RefusedToday = e.refusals.recent(now.Format(time.DateOnly))
 	consent, err := ReadConsent(e.cfg.Dir)
 	if err == nil {

@@ -42,9 +42,9 @@ func TestNobodyThereIsToldFromNobodyFree(t *testing.T) {
 		{"another is free", Where{Country: "eu"}, true, wire.OK},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			german.setStatus(wire.Status{Room: 1 << 30, Apps: german.apps})
+			german.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: german.apps})
 			if c.busy {
-				german.setStatus(wire.Status{Flags: wire.StatusPaused, Apps: german.apps})
+				german.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Apps: german.apps})
 			}
 			e, err := edges.pick(&Want{App: wire.AppProxy, Where: c.where})
 			if got := wire.CodeOf(err); got != c.want {
@@ -96,7 +96,7 @@ func TestRefusalOfRulesIsRememberedWhenTwoAgree(t *testing.T) {
 	check("of another host", &Want{App: wire.AppProxy, Host: "shop.example", Port: 443, Purpose: 3}, wire.OK)
 
 	other, _ := enterAt(t, edges, 9, "44.128.9.1:1")
-	other.setStatus(wire.Status{Room: 1 << 30, Apps: other.apps, Policy: [32]byte{2}})
+	other.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: other.apps, Policy: [32]byte{2}})
 	for range 20 {
 		e, err := edges.pick(bank())
 		if err != nil || e != other {

@@ -71,7 +71,7 @@ func slowEdge(t *testing.T, r *Relay) (*slowSession, *accounting.Meter) {
 	if err := r.edges.add(e); err != nil {
 		t.Fatal(err)
 	}
-	e.setStatus(wire.Status{Room: 1 << 30, Apps: e.apps})
+	e.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: e.apps})
 	r.metrics = newMetrics(r)
 	return s, meter
 }

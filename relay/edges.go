@@ -293,7 +293,7 @@ func (t *table) status(e *edge, s wire.Status) {
 	if c.Apps != s.Apps {
 		t.index.take(c)
 	}
-	c.Paused, c.Room, c.Apps = s.Flags&wire.StatusPaused != 0, s.Room, s.Apps
+	c.Paused, c.Sealed, c.Room, c.Apps = s.Flags&wire.StatusPaused != 0, s.Flags&wire.StatusSealed != 0, s.Room, s.Apps
 	t.keepRules(e, s.Policy)
 	e.rolling = s.Flags&wire.StatusRolling != 0
 	t.relist(e)

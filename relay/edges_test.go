@@ -46,7 +46,7 @@ func enterAt(t testing.TB, edges *table, n int, from string) (*edge, *quietSessi
 	if err := edges.add(e); err != nil {
 		t.Fatal(err)
 	}
-	e.setStatus(wire.Status{Room: 1 << 30, Apps: e.apps, Policy: [32]byte{1}})
+	e.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: e.apps, Policy: [32]byte{1}})
 	return e, s
 }
 
@@ -84,7 +84,7 @@ func TestEdgeWithoutAnnouncementIsReplacedAtOnce(t *testing.T) {
 func TestRollingEdgeKeepsItsOldSessionUntilTheNewOneIsReady(t *testing.T) {
 	edges := newTable()
 	old, oldSession := enterAt(t, edges, 1, "192.0.2.1:1")
-	old.setStatus(wire.Status{Flags: wire.StatusRolling, Room: 1 << 30, Apps: old.apps})
+	old.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusRolling, Room: 1 << 30, Apps: old.apps})
 	if _, err := edges.pick(&Want{App: wire.AppProxy}); err != nil { // a stream that runs on
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestRollingEdgeKeepsItsOldSessionUntilTheNewOneIsReady(t *testing.T) {
 	if err := edges.add(next); err != nil {
 		t.Fatal(err)
 	}
-	next.setStatus(wire.Status{Room: 1 << 30, Apps: next.apps})
+	next.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: next.apps})
 	if got := pickedOf(edges); got != old {
 		t.Fatal("before the new session's channel is open the old one is not picked")
 	}
@@ -123,7 +123,7 @@ func TestRollingEdgeKeepsItsOldSessionUntilTheNewOneIsReady(t *testing.T) {
 func TestRollingEdgeHasAtMostTwoSessionsMore(t *testing.T) {
 	edges := newTable()
 	old, _ := enterAt(t, edges, 1, "192.0.2.1:1")
-	old.setStatus(wire.Status{Flags: wire.StatusRolling, Room: 1 << 30, Apps: old.apps})
+	old.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusRolling, Room: 1 << 30, Apps: old.apps})
 	var sessions []*quietSession
 	for range 5 { // announces one session and opens five
 		e, s := newEdgeAt(1, "192.0.2.1:2")
@@ -140,7 +140,7 @@ func TestRollingEdgeHasAtMostTwoSessionsMore(t *testing.T) {
 	}
 	for range 5 { // rolls and rolls, and ends nothing
 		last := edges.edges[idOf(1)]
-		last.setStatus(wire.Status{Flags: wire.StatusRolling, Room: 1 << 30, Apps: last.apps})
+		last.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusRolling, Room: 1 << 30, Apps: last.apps})
 		e, _ := newEdgeAt(1, "192.0.2.1:3")
 		if err := edges.add(e); err != nil {
 			t.Fatal(err)
@@ -156,14 +156,14 @@ func TestRollingEdgeHasAtMostTwoSessionsMore(t *testing.T) {
 func TestAnnouncedSessionTakesOverWhenTheOldOneDies(t *testing.T) {
 	edges := newTable()
 	old, _ := enterAt(t, edges, 1, "192.0.2.1:1")
-	old.setStatus(wire.Status{Flags: wire.StatusRolling, Room: 1 << 30, Apps: old.apps})
+	old.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusRolling, Room: 1 << 30, Apps: old.apps})
 	next, _ := newEdgeAt(1, "192.0.2.1:2")
 	meter := next.meter
 	next.meter = nil
 	if err := edges.add(next); err != nil {
 		t.Fatal(err)
 	}
-	next.setStatus(wire.Status{Room: 1 << 30, Apps: next.apps})
+	next.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: next.apps})
 	edges.drop(old)
 	if got := pickedOf(edges); got != nil {
 		t.Fatal("picked without a channel")
@@ -215,17 +215,19 @@ func TestIndexFollowsEveryChange(t *testing.T) {
 	}
 	check()
 	for i, e := range all {
-		switch i % 5 {
+		switch i % 6 {
 		case 0:
-			e.setStatus(wire.Status{Flags: wire.StatusPaused, Room: 1 << 30, Apps: e.apps})
+			e.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Room: 1 << 30, Apps: e.apps})
 		case 1:
-			e.setStatus(wire.Status{Room: minRoom - 1, Apps: e.apps})
+			e.setStatus(wire.Status{Flags: wire.StatusSealed, Room: minRoom - 1, Apps: e.apps})
 		case 2:
-			e.setStatus(wire.Status{Room: 1 << 30, Apps: wire.AppsOf(wire.AppProxy)})
+			e.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: wire.AppsOf(wire.AppProxy)})
 		case 3:
 			edges.drop(e)
 		case 4:
 			e.setSilent(true)
+		case 5:
+			e.setStatus(wire.Status{Room: 1 << 30, Apps: e.apps}) // the seal is broken
 		}
 		check()
 	}
@@ -236,7 +238,7 @@ func TestIndexFollowsEveryChange(t *testing.T) {
 	check()
 	for _, e := range all {
 		e.setSilent(false)
-		e.setStatus(wire.Status{Room: 1 << 30, Apps: e.apps})
+		e.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: e.apps})
 	}
 	check()
 	for {
@@ -291,16 +293,16 @@ func TestRulesHaveANumberWhileAnEdgeHasThem(t *testing.T) {
 	one, _ := enterAt(t, edges, 1, "44.128.1.1:1")
 	two, _ := enterAt(t, edges, 2, "44.128.2.1:1")
 	for n := range 2 * maxEdges {
-		one.setStatus(wire.Status{Room: 1 << 30, Apps: one.apps, Policy: [32]byte{2, byte(n), byte(n >> 8)}})
+		one.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: one.apps, Policy: [32]byte{2, byte(n), byte(n >> 8)}})
 	}
 	if n := len(edges.policies); n != 2 {
 		t.Errorf("%d rules have a number, want those of two edges", n)
 	}
-	one.setStatus(wire.Status{Room: 1 << 30, Apps: one.apps, Policy: [32]byte{1}})
+	one.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: one.apps, Policy: [32]byte{1}})
 	if a, b := one.candidate().Policy, two.candidate().Policy; a != b || a == 0 {
 		t.Errorf("edges with the same rules have the numbers %d and %d", a, b)
 	}
-	one.setStatus(wire.Status{Room: 1 << 30, Apps: one.apps})
+	one.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: one.apps})
 	if n := one.candidate().Policy; n != 0 {
 		t.Errorf("an edge that says nothing of its rules has the number %d", n)
 	}

@@ -44,7 +44,7 @@ func enterRefusing(t *testing.T, r *Relay, code wire.Code, digest byte, asks *in
 	if err := r.edges.add(e); err != nil {
 		t.Fatal(err)
 	}
-	e.setStatus(wire.Status{Room: 1 << 30, Apps: e.apps, Policy: [32]byte{digest}})
+	e.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: e.apps, Policy: [32]byte{digest}})
 	return e
 }
 

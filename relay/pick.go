@@ -52,6 +52,7 @@ type Candidate struct {
 	Ready     bool // its channel is open
 	Paused    bool
 	Suspended bool   // by the hub
+	Sealed    bool   // says that its home is out of every stream's reach
 	Silent    bool   // nothing has come from it though something should
 	Room      uint64 // bytes that the owner's caps still allow
 	Streams   int    // open now
@@ -71,8 +72,12 @@ type Candidate struct {
 
 // offers reports whether c takes streams at all: the index holds those alone.
 func (c *Candidate) offers() bool {
-	return c.Ready && !c.Paused && !c.Suspended && !c.Silent && c.Room >= minRoom && c.Streams < c.Limit
+	return c.Ready && c.sealed() && !c.Paused && !c.Suspended && !c.Silent && c.Room >= minRoom && c.Streams < c.Limit
 }
+
+// sealed reports whether nothing at c's home is in reach of a stream. A browser cannot attack itself: its relay resolves
+// and screens for it, and it only fetches.
+func (c *Candidate) sealed() bool { return c.Sealed || c.Class == classExtension }
 
 // serves reports whether c may be given a stream for w.
 func (c *Candidate) serves(w *Want, now time.Time) bool {

@@ -17,7 +17,7 @@ var pickTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func candidate(n int, change func(*Candidate)) *Candidate {
 	c := &Candidate{
-		ID: idOf(n), Apps: wire.AppsOf(wire.AppProxy, wire.AppCrawl), Ready: true, Room: 1 << 40, Limit: 10, Policy: 1,
+		ID: idOf(n), Apps: wire.AppsOf(wire.AppProxy, wire.AppCrawl), Ready: true, Sealed: true, Room: 1 << 40, Limit: 10, Policy: 1,
 		Place:  geo.Place{Country: "de", Region: "bavaria", RegionCode: "by", City: "munich", ASN: 3320, Class: geo.Residential},
 		Prefix: netip.MustParsePrefix("44.128.7.0/24"),
 	}
@@ -47,7 +47,10 @@ func TestPickTakesOnlyEdgesThatMayServe(t *testing.T) {
 		{"full by its own word a while ago", candidate(1, func(c *Candidate) { c.rests = pickTime }), proxy, true},
 		{"app off", candidate(1, func(c *Candidate) { c.Apps = wire.AppsOf(wire.AppCrawl) }), proxy, false},
 		{"browser for a proxy stream", candidate(1, func(c *Candidate) { c.Class = classExtension }), proxy, false},
+		{"not sealed", candidate(1, func(c *Candidate) { c.Sealed = false }), proxy, false},
+		{"not sealed, for a crawl", candidate(1, func(c *Candidate) { c.Sealed = false }), Want{App: wire.AppCrawl}, false},
 		{"browser for a crawl", candidate(1, func(c *Candidate) { c.Class = classExtension }), Want{App: wire.AppCrawl}, true},
+		{"browser, which cannot be sealed", candidate(1, func(c *Candidate) { c.Class, c.Sealed = classExtension, false }), Want{App: wire.AppCrawl}, true},
 		{"the one asked for", candidate(1, nil), Want{App: wire.AppProxy, Edge: idOf(1)}, true},
 		{"not the one asked for", candidate(1, nil), Want{App: wire.AppProxy, Edge: idOf(2)}, false},
 		{"avoided", candidate(1, nil), Want{App: wire.AppProxy, Avoid: []identity.ID{idOf(1)}}, false},

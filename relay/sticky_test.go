@@ -106,7 +106,7 @@ func TestSoftSessionMovesOnAndStays(t *testing.T) {
 		}
 	}
 	e := h.edges.edges[second]
-	e.setStatus(wire.Status{Flags: wire.StatusPaused, Apps: e.apps})
+	e.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Apps: e.apps})
 	if got := h.must(soft("a")); got == second {
 		t.Error("a paused edge was picked")
 	}
@@ -149,9 +149,9 @@ func TestHardSessionNeverLeavesFromAnotherEdge(t *testing.T) {
 		coded, _ := errors.AsType[*wire.Error](err)
 		return coded
 	}
-	e.setStatus(wire.Status{Flags: wire.StatusPaused, Apps: e.apps})
+	e.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Apps: e.apps})
 	ask("paused", wire.Paused)
-	e.setStatus(wire.Status{Room: 1 << 30, Apps: e.apps})
+	e.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: e.apps})
 	ask("again", wire.OK)
 	h.edges.drop(e)
 	if err := ask("gone", wire.SessionGone); err == nil || err.After != goneRest || err.Edge != wire.ID(id) {
@@ -160,7 +160,7 @@ func TestHardSessionNeverLeavesFromAnotherEdge(t *testing.T) {
 	if err := h.edges.add(e); err != nil {
 		t.Fatal(err)
 	}
-	e.setStatus(wire.Status{Room: 1 << 30, Apps: e.apps})
+	e.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: e.apps})
 	ask("the edge is back, the session is not", wire.SessionGone)
 	h.now = h.now.Add(goneRest)
 	if _, err := h.ask(exit); err != nil {
@@ -186,13 +186,13 @@ func TestSessionsSurviveTheRollingOfTheirEdge(t *testing.T) {
 	h := newHouse(t, 5)
 	id := h.must(hard("a"))
 	old := h.edges.edges[id]
-	old.setStatus(wire.Status{Flags: wire.StatusRolling, Room: 1 << 30, Apps: old.apps})
+	old.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusRolling, Room: 1 << 30, Apps: old.apps})
 	next, _ := newEdgeAt(0, "44.128.0.9:1")
 	next.id = id
 	if err := h.edges.add(next); err != nil {
 		t.Fatal(err)
 	}
-	next.setStatus(wire.Status{Room: 1 << 30, Apps: next.apps})
+	next.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: next.apps})
 	if got := h.must(hard("a")); got != id {
 		t.Fatal("moved before the new session was ready")
 	}
@@ -396,7 +396,7 @@ func TestSessionsOutliveARestart(t *testing.T) {
 	if err := h.edges.add(late); err != nil {
 		t.Fatal(err)
 	}
-	late.setStatus(wire.Status{Room: 1 << 30, Apps: late.apps})
+	late.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: late.apps})
 	if got := h.must(exits["hard, edge late"]); got != ids["hard, edge late"] {
 		t.Errorf("its edge is back: got %v, want %v", got, ids["hard, edge late"])
 	}

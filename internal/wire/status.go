@@ -9,6 +9,11 @@ const (
 	// is to be kept until the channel of the new one is open. The edge then says Bye
 	// here.
 	StatusRolling uint8 = 2
+	// StatusSealed is set when the edge has attacked its own home through its own
+	// way out and every attack was refused. A relay gives no work to an edge that
+	// does not say so, a browser's aside: it cannot know the addresses that it
+	// reaches, and has a relay screen them.
+	StatusSealed uint8 = 4
 )
 
 // Status tells the relay what the owner's rules allow now. An edge sends it on

@@ -208,7 +208,7 @@ func (e *idleEdge) hear() {
 // report says now and then that all is as it was.
 func (e *idleEdge) report(ctx context.Context) {
 	for wait(ctx, statusEvery) == nil {
-		if wire.Write(e.control, wire.Status{Room: 1 << 40, Apps: wire.AppsOf(wire.AppProxy)}) != nil {
+		if wire.Write(e.control, wire.Status{Flags: wire.StatusSealed, Room: 1 << 40, Apps: wire.AppsOf(wire.AppProxy)}) != nil {
 			return
 		}
 	}
