@@ -1,5 +1,5 @@
-// Package agent is the home agent's commands: init, run, status, log, pause, resume, doctor, identity and version. sward-edge wears
-// them as they are, and sward as "sward edge". Each is a page of wiring between the owner's terminal, the state directory
+// Package agent is the home agent's commands: init, run, status, dashboard, log, pause, resume, doctor, identity, version
+// and what else Commands lists. sward-edge wears them as they are, and sward as "sward edge". Each is a page of wiring between the owner's terminal, the state directory
 // and package edge, which decides everything.
 //
 // The directory holds what the owner has: edge.yaml (their rules), key (who the edge is), consent.json (what they agreed
@@ -29,7 +29,7 @@ const (
 func Commands(version string) []*cobra.Command {
 	return []*cobra.Command{
 		initCommand(), runCommand(version),
-		statusCommand(), logCommand(), doctorCommand(),
+		statusCommand(), dashboardCommand(), logCommand(), doctorCommand(),
 		pauseCommand(), resumeCommand(),
 		identityCommand(), versionCommand(version),
 	}

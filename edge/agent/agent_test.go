@@ -182,7 +182,8 @@ func TestARunningEdgeIsSeenPausedAndResumed(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"status"}, []string{"not sharing: no relay is connected", "cap 3 GB, used 0.00 GB (0%)", "the hub has not answered", "access code"}},
+		{[]string{"status"}, []string{"not sharing: no relay is connected", "cap 3 GB, used 0.00 GB (0%)", "the hub has not answered", "the command dashboard opens it"}},
+		{[]string{"dashboard", "--print"}, []string{"#code=", "works once"}},
 		{[]string{"pause"}, []string{"paused, until resume"}},
 		{[]string{"status"}, []string{"not sharing: the edge's owner has paused it"}},
 		{[]string{"pause", "--for", "2h"}, []string{"paused, until 2"}},

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -18,46 +17,49 @@ import (
 
 const (
 	callTimeout = 5 * time.Second
-	maxStatus   = 4 << 20 // bytes of a status
+	maxAnswered = 4 << 20 // bytes of an answer
 )
 
 // errNoAnswer: the control file is there and nobody answers.
 var errNoAnswer = errors.New("the edge does not answer; it may have been killed. Start it again with run")
 
-// call asks the running edge on dir, and returns its status where it answers with one.
+// call asks the running edge on dir for something that it answers with its status.
 func call(ctx context.Context, dir, method, path string, form url.Values) (edge.Status, dashboard.Control, error) {
+	var s edge.Status
+	control, err := ask(ctx, dir, method, path, form, &s)
+	return s, control, err
+}
+
+// ask asks the running edge on dir, and reads its answer into what into points to.
+func ask(ctx context.Context, dir, method, path string, form url.Values, into any) (dashboard.Control, error) {
 	control, err := dashboard.ReadControl(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return edge.Status{}, control, fmt.Errorf("no edge is running on %s: %w", dir, os.ErrNotExist)
-	}
 	if err != nil {
-		return edge.Status{}, control, err
+		return control, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	target := url.URL{Scheme: "http", Host: control.Addr, Path: path}
 	request, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(form.Encode()))
 	if err != nil {
-		return edge.Status{}, control, err
+		return control, err
 	}
 	request.Header.Set("Authorization", "Bearer "+control.Token)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy from the environment
 	answer, err := client.Do(request)
 	if err != nil {
-		return edge.Status{}, control, fmt.Errorf("%w: %w", errNoAnswer, err)
+		return control, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxStatus))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswered))
 	if err != nil {
-		return edge.Status{}, control, fmt.Errorf("%w: %w", errNoAnswer, err)
+		return control, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		return edge.Status{}, control, fmt.Errorf("the edge answers: %s", strings.TrimSpace(string(body)))
+		return control, fmt.Errorf("the edge answers: %s", strings.TrimSpace(string(body)))
 	}
-	var s edge.Status
-	if err := json.Unmarshal(body, &s); err != nil {
-		return edge.Status{}, control, fmt.Errorf("read status: %w", err)
+	if err := json.Unmarshal(body, into); err != nil {
+		return control, fmt.Errorf("read the edge's answer: %w", err)
 	}
-	return s, control, nil
+	return control, nil
 }

@@ -83,7 +83,7 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "dashboard %s (the command status shows the access code)\n", board.URL())
+		fmt.Fprintf(cmd.OutOrStdout(), "dashboard %s (the command dashboard opens it)\n", board.URL())
 		workers = append(workers, daemon.Worker{Name: "dashboard", Run: board.Run})
 	}
 	if debug != nil {

@@ -93,6 +93,6 @@ func printStatus(w io.Writer, s edge.Status, control dashboard.Control) error {
 	for _, r := range s.Refusals[:min(len(s.Refusals), shownMost)] {
 		line("last refusal", "%s %s, %s: %s", r.Time.Local().Format(clock), r.Rule, r.Host, r.Meaning())
 	}
-	line("dashboard", "http://%s/ with access code %s", control.Addr, control.Token)
+	line("dashboard", "http://%s/ (the command dashboard opens it)", control.Addr)
 	return t.Flush()
 }

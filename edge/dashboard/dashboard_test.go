@@ -12,30 +12,72 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"sward/edge"
 )
 
-// panel is a running dashboard with its switch in the test's hands.
+// doll is an edge in the test's hands.
+type doll struct {
+	opened chan struct{}
+
+	mu      sync.Mutex
+	status  edge.Status
+	traffic edge.Traffic
+	paused  []time.Duration
+	resumed int
+}
+
+func newDoll() *doll {
+	return &doll{opened: make(chan struct{}), status: edge.Status{Network: "test", Why: "paused", Paused: true}}
+}
+
+func (e *doll) Opened() <-chan struct{} { return e.opened }
+
+func (e *doll) Status(context.Context) edge.Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.status
+}
+
+func (e *doll) Traffic() edge.Traffic {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.traffic
+}
+
+func (e *doll) Pause(d time.Duration) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.paused = append(e.paused, d)
+	e.status.Paused, e.status.Serving, e.status.Why = true, false, "paused"
+	return nil
+}
+
+func (e *doll) Resume() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.resumed++
+	e.status.Paused, e.status.Serving, e.status.Why = false, true, ""
+	return nil
+}
+
+func (e *doll) orders() (pauses, resumes int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.paused), e.resumed
+}
+
+// panel is a running dashboard of a doll.
 type panel struct {
 	Control
+	*doll
+	*Dashboard
 	dir    string
-	opened chan struct{}
-	paused []time.Duration
-	resume int
+	secret string // of a browser that is signed in
 }
-
-func (p *panel) Opened() <-chan struct{} { return p.opened }
-
-func (p *panel) Status(context.Context) edge.Status {
-	return edge.Status{Network: "test", Why: "paused", Paused: true}
-}
-
-func (p *panel) Pause(d time.Duration) error { p.paused = append(p.paused, d); return nil }
-
-func (p *panel) Resume() error { p.resume++; return nil }
 
 func listen(t *testing.T, addr string) net.Listener {
 	t.Helper()
@@ -49,14 +91,14 @@ func listen(t *testing.T, addr string) net.Listener {
 
 func startPanel(t *testing.T) *panel {
 	t.Helper()
-	p := &panel{dir: t.TempDir(), opened: make(chan struct{})}
-	d, err := New(Config{Edge: p, Listener: listen(t, "127.0.0.1:0"), Dir: p.dir})
-	if err != nil {
+	p := &panel{dir: t.TempDir(), doll: newDoll()}
+	var err error
+	if p.Dashboard, err = New(Config{Edge: p.doll, Listener: listen(t, "127.0.0.1:0"), Dir: p.dir}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
+	go func() { ended <- p.Run(ctx) }()
 	close(p.opened)
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		if p.Control, err = ReadControl(p.dir); err == nil {
@@ -64,6 +106,10 @@ func startPanel(t *testing.T) *panel {
 		} else if time.Now().After(end) {
 			t.Fatalf("the dashboard does not start: %v", err)
 		}
+	}
+	code, _ := p.sessions.invite()
+	if p.secret, err = p.sessions.redeem(code); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		cancel()
@@ -79,7 +125,7 @@ func startPanel(t *testing.T) *panel {
 
 func TestASecondEdgeLeavesTheFirstOnesControlFileAlone(t *testing.T) {
 	p := startPanel(t)
-	second, err := New(Config{Edge: &panel{opened: make(chan struct{})}, Listener: listen(t, "127.0.0.1:0"), Dir: p.dir})
+	second, err := New(Config{Edge: newDoll(), Listener: listen(t, "127.0.0.1:0"), Dir: p.dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,14 +164,14 @@ func (p *panel) do(t *testing.T, method, path, form string, change ...func(*http
 func (p *panel) bearer(r *http.Request) { r.Header.Set("Authorization", "Bearer "+p.Token) }
 
 func (p *panel) cookie(r *http.Request) {
-	r.AddCookie(&http.Cookie{Name: controlCookie, Value: p.Token})
+	r.AddCookie(&http.Cookie{Name: sessionCookie, Value: p.secret})
 }
 
 func TestDashboardAnswersToItsOwnNameOnly(t *testing.T) { // L01, L08
 	p := startPanel(t)
 	_, port, _ := net.SplitHostPort(p.Addr)
 	for host, want := range map[string]int{
-		p.Addr: 200, "localhost:" + port: 200, "evil.example": 421, "evil.example:" + port: 421, "localhost.:" + port: 421,
+		p.Addr: 200, "localhost:" + port: 421, "evil.example": 421, "evil.example:" + port: 421, "localhost.:" + port: 421,
 		"0.0.0.0:" + port: 421, "[::1]:" + port: 421, "127.0.0.1": 421, "127.0.0.1:1": 421,
 	} {
 		resp := p.do(t, "GET", "/status", "", p.bearer, func(r *http.Request) { r.Host = host })
@@ -155,12 +201,13 @@ func TestDashboardRefusesOtherOriginsAndMissingTokens(t *testing.T) { // L02
 		"own origin":          {303, []func(*http.Request){p.cookie, header("Origin", "http://"+p.Addr)}},
 		"program":             {200, []func(*http.Request){p.bearer}},
 	} {
-		before := len(p.paused)
+		before, _ := p.orders()
 		resp := p.do(t, "POST", "/pause", "for=1h", c.change...)
 		if resp.StatusCode != c.want {
 			t.Errorf("%s: got %d, want %d", name, resp.StatusCode, c.want)
 		}
-		if acted := len(p.paused) > before; acted != (c.want < 400) {
+		after, _ := p.orders()
+		if acted := after > before; acted != (c.want < 400) {
 			t.Errorf("%s: answered %d and paused = %v", name, resp.StatusCode, acted)
 		}
 	}
@@ -172,38 +219,48 @@ func TestDashboardChangesNothingByGet(t *testing.T) {
 		p.do(t, "GET", path, "", p.bearer)
 		p.do(t, "GET", path, "", p.cookie)
 	}
-	if len(p.paused) != 0 || p.resume != 0 {
-		t.Errorf("GET paused %d times and resumed %d times", len(p.paused), p.resume)
+	if pauses, resumes := p.orders(); pauses != 0 || resumes != 0 {
+		t.Errorf("GET paused %d times and resumed %d times", pauses, resumes)
 	}
-	for path, want := range map[string]int{"/pause": 405, "/../control.json": 307, "/control.json": 404, "/page/style.css": 404, "/metrics": 404, "/debug/pprof/": 404} { // L07
+	for path, want := range map[string]int{"/pause": 405, "/../control.json": 307, "/control.json": 404, "/page/style.css": 404, "/page/%2e%2e/dashboard.json": 404, "/metrics": 404, "/debug/pprof/": 404} { // L07
 		if got := p.do(t, "GET", path, "", p.bearer).StatusCode; got != want {
 			t.Errorf("GET %s: got %d, want %d", path, got, want)
 		}
 	}
 }
 
-func TestTheTokenIsNeverShown(t *testing.T) { // L05
+func TestNoSecretIsEverShown(t *testing.T) { // L05
 	p := startPanel(t)
-	login := p.do(t, "POST", "/login", url.Values{"token": {" " + p.Token + "\n"}}.Encode())
+	var invited Invitation
+	if err := json.NewDecoder(p.do(t, "POST", "/code", "", p.bearer).Body).Decode(&invited); err != nil || invited.URL != p.URL()+"#code="+invited.Code {
+		t.Fatalf("invitation: got %+v, %v", invited, err)
+	}
+	login := p.do(t, "POST", "/login", url.Values{"code": {" " + invited.Code[:4] + " " + invited.Code[4:] + "\n"}}.Encode())
 	if login.StatusCode != 303 || login.Header.Get("Location") != "/" {
 		t.Fatalf("login: got %d to %q, want 303 to /", login.StatusCode, login.Header.Get("Location"))
 	}
 	cookies := login.Cookies()
 	if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode {
-		t.Errorf("cookies: got %v, want one that is HttpOnly and SameSite=Strict", cookies)
+		t.Fatalf("cookies: got %v, want one that is HttpOnly and SameSite=Strict", cookies)
+	}
+	disk, err := os.ReadFile(filepath.Join(p.dir, sessionsFile))
+	if err != nil || strings.Contains(string(disk), cookies[0].Value) {
+		t.Errorf("the disk has the cookie itself (%v)", err)
 	}
 	for _, change := range []func(*http.Request){p.cookie, p.bearer, func(*http.Request) {}} {
-		for _, path := range []string{"/", "/status", "/style.css"} {
+		for _, path := range []string{"/", "/status", "/style.css", "/app.js"} {
 			resp := p.do(t, "GET", path, "", change)
 			body, err := io.ReadAll(resp.Body)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.Contains(string(body), p.Token) {
-				t.Errorf("GET %s shows the token", path)
+			for _, secret := range []string{p.Token, p.secret, invited.Code} {
+				if strings.Contains(string(body), secret) {
+					t.Errorf("GET %s shows a secret", path)
+				}
 			}
 			for name, want := range map[string]string{
-				"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+				"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
 			} {
 				if got := resp.Header.Get(name); got != want {
 					t.Errorf("GET %s: %s is %q, want %q", path, name, got, want)
@@ -214,7 +271,7 @@ func TestTheTokenIsNeverShown(t *testing.T) { // L05
 			}
 		}
 	}
-	if bad := p.do(t, "POST", "/login", "token=guess"); bad.StatusCode != 401 || len(bad.Cookies()) != 0 {
+	if bad := p.do(t, "POST", "/login", "code=guess"); bad.StatusCode != 401 || len(bad.Cookies()) != 0 {
 		t.Errorf("login with a guess: got %d and %d cookies, want 401 and none", bad.StatusCode, len(bad.Cookies()))
 	}
 }
@@ -226,21 +283,22 @@ func TestDashboardShowsStatusAndTakesDurations(t *testing.T) {
 		t.Errorf("status: got %+v, %v", s, err)
 	}
 	page, err := io.ReadAll(p.do(t, "GET", "/", "", p.cookie).Body)
-	if err != nil || !strings.Contains(string(page), "Resume") || strings.Contains(string(page), "http://") || strings.Contains(string(page), "<script") {
+	if err != nil || !strings.Contains(string(page), "Resume") || strings.Contains(string(page), "http://") {
 		t.Errorf("page (%v) lacks its switch or has what it must not:\n%s", err, page)
 	}
-	for form, want := range map[string]int{"": 200, "for=90m": 200, "for=-1h": 400, "for=soon": 400, "for=0s": 400, "for=9000h": 400, "for=" + strings.Repeat("1", 5000): 400} {
+	for form, want := range map[string]int{"": 200, "for=90m": 200, "for=-1h": 400, "for=soon": 400, "for=0s": 400, "for=9000h": 400, "for=" + strings.Repeat("1", maxForm): 400} {
 		if got := p.do(t, "POST", "/pause", form, p.bearer).StatusCode; got != want {
 			t.Errorf("pause with %.20q: got %d, want %d", form, got, want)
 		}
 	}
-	if got := p.do(t, "POST", "/resume", "", p.bearer).StatusCode; got != 200 || p.resume != 1 {
-		t.Errorf("resume: got %d, resumed %d times; want 200, once", got, p.resume)
+	got := p.do(t, "POST", "/resume", "", p.bearer).StatusCode
+	if _, resumes := p.orders(); got != 200 || resumes != 1 {
+		t.Errorf("resume: got %d, resumed %d times; want 200, once", got, resumes)
 	}
 }
 
 func TestDashboardIsForThisMachineAlone(t *testing.T) { // L04, L12
-	if _, err := New(Config{Edge: &panel{}, Listener: listen(t, "0.0.0.0:0"), Dir: t.TempDir()}); err == nil {
+	if _, err := New(Config{Edge: newDoll(), Listener: listen(t, "0.0.0.0:0"), Dir: t.TempDir()}); err == nil {
 		t.Error("a dashboard on all interfaces was made")
 	}
 	c := edge.DefaultFileConfig()
@@ -265,5 +323,17 @@ func TestControlFileIsTheOwnersAlone(t *testing.T) { // L09
 	}
 	if got := info.Mode().Perm(); got != 0o600 {
 		t.Errorf("mode %o, want 600", got)
+	}
+}
+
+func TestOnlyTheOwnersProgramsGetACode(t *testing.T) {
+	p := startPanel(t)
+	for name, change := range map[string]func(*http.Request){"a browser": p.cookie, "a stranger": func(*http.Request) {}} {
+		if got := p.do(t, "POST", "/code", "", change).StatusCode; got != 401 {
+			t.Errorf("%s asks for a code: got %d, want 401", name, got)
+		}
+	}
+	if got := p.do(t, "GET", "/", "", p.bearer).StatusCode; got != 401 {
+		t.Errorf("a program asks for a page: got %d, want 401", got)
 	}
 }

@@ -1,7 +1,8 @@
 package dashboard
 
 import (
-	"net/http/httptest"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -21,39 +22,96 @@ func mustID(t *testing.T) identity.ID {
 	return k.ID()
 }
 
+// read gets a page as the owner's browser does.
+func (p *panel) read(t *testing.T, path string) string {
+	t.Helper()
+	resp := p.do(t, http.MethodGet, path, "", p.cookie)
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %d, %v", path, resp.StatusCode, err)
+	}
+	return string(text)
+}
+
 func TestPageShowsEverythingAndEscapesIt(t *testing.T) {
-	s := edge.Status{
-		Edge: mustID(t), Network: "main", Why: "paused", Paused: true, PausedUntil: noon, Consent: "2026-11-21, typed",
+	p := startPanel(t)
+	p.status = edge.Status{
+		Edge: mustID(t), Network: "main", Why: "paused", Paused: true, PausedUntil: time.Now().Add(48 * time.Hour), Consent: "2026-11-21, typed",
 		Relays: []edge.RelayStatus{
 			{ID: mustID(t), Addr: "relay.example:4433", Region: "eu<b>", Connected: true, Since: noon},
 			{ID: mustID(t), Addr: "other.example:4433", Problem: "the relay does not answer"},
 		},
 		Streams: 3, Today: edge.Used{Period: "2026-11-21", Bytes: 1_500_000_000, Cap: 10e9}, Month: edge.Used{Bytes: 5, Cap: 0},
 		Sites:  []edge.Use{{Site: "<script>alert(1)</script>", Streams: 2, Up: 1000, Down: 2000, For: map[string]int{"search-index": 2}}},
-		Points: 12_500_000, PointsAt: noon, Registered: true, Suspended: "tampering", Unsubmitted: 4,
-		Refusals:     []edge.Refusal{{Time: noon, Rule: "dest_private", App: "proxy", Host: "name under .com"}},
-		RefusedToday: map[string]int{"dest_private": 1},
+		Points: 12_509_000, PointsAt: noon, Registered: true, Unsubmitted: 4, BadSettings: "caps.day: <i>",
+		RefusedToday: map[string]int{"dest_private": 1, "cap_day": 2},
 	}
-	w := httptest.NewRecorder()
-	renderPage(w, s)
-	page := w.Body.String()
+	page := p.read(t, "/")
 	for _, want := range []string{
-		"not sharing", "the edge&#39;s owner has paused it", "Resume", "1.50 GB", "of 10.00 GB", `value="15"`, "5 B", "no monthly cap",
-		"12.500000", "4 receipts", "suspended: tampering", "relay.example:4433", "eu&lt;b&gt;", "does not answer", "3 connections are running",
-		"&lt;script&gt;", "3.0 kB", "search-index", "dest_private", "name under .com", "the address is private", "agreed 2026-11-21", "</html>",
+		"Paused by you", "Resume", "1.50 GB", "of 10.00 GB", `value="15"`, "5 B", "no limit is set", "caps.day: &lt;i&gt;",
+		"12.50", "4 receipts", "&lt;script&gt;", "3.0 kB", "search index", "agreed 2026-11-21", "</html>", "<b>3</b>", "1 <small>of 2</small>",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not show %q", want)
 		}
 	}
-	for _, bad := range []string{"<script", "style=", "http://", "//cdn", "onclick"} {
+	for _, bad := range []string{"<script>", "<i>", "style=", "http://", "https://", "//cdn", "onclick", "12.509"} {
 		if strings.Contains(page, bad) {
 			t.Errorf("the page contains %q", bad)
 		}
 	}
-	w = httptest.NewRecorder()
-	renderPage(w, edge.Status{Serving: true})
-	if page := w.Body.String(); !strings.Contains(page, "sharing") || !strings.Contains(page, "Pause") || !strings.Contains(page, "nothing yet") {
-		t.Errorf("the page of a fresh edge:\n%s", page)
+}
+
+func TestEveryReasonHasAWordAndNoneLooksLikeSharing(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		status edge.Status
+		tone   string
+		want   string
+	}{
+		"sharing":     {edge.Status{Serving: true, Streams: 1}, "good", "1 connection through your line"},
+		"idle":        {edge.Status{Serving: true}, "good", "Nobody needs your line"},
+		"first run":   {edge.Status{Why: "no_consent"}, "wait", "before you have read"},
+		"paused":      {edge.Status{Why: "paused", Paused: true, PausedUntil: now.Add(time.Hour)}, "rest", "until " + now.Add(time.Hour).Format("15:04")},
+		"endless":     {edge.Status{Why: "paused", Paused: true}, "rest", "until you resume"},
+		"off hours":   {edge.Status{Why: "out_of_hours"}, "rest", "hours you set"},
+		"day's cap":   {edge.Status{Why: "cap_day", Today: edge.Used{Bytes: 9.99e9, Cap: 10e9}}, "rest", "Limit 10.00 GB, used 9.99 GB"},
+		"month's cap": {edge.Status{Why: "cap_month", Month: edge.Used{Bytes: 199.8e9, Cap: 200e9}}, "rest", "Limit 200.00 GB, used 199.80 GB"},
+		"no relay":    {edge.Status{Why: "no_relay"}, "wait", "list of relays has not come"},
+		"starting":    {edge.Status{Why: "starting"}, "wait", "few seconds"},
+		"battery":     {edge.Status{Why: "battery", Holds: []edge.Hold{{Name: "battery", Text: "the machine runs on its battery"}}}, "rest", "The machine runs on its battery."},
+		"seal":        {edge.Status{Why: "seal", Holds: []edge.Hold{{Name: "seal", Text: "192.168.1.1:80 was reached"}}}, "bad", "192.168.1.1:80 was reached. Nothing is shared"},
+		"a new hold":  {edge.Status{Why: "flood", Holds: []edge.Hold{{Name: "flood", Text: "the cellar is wet"}}}, "wait", "The cellar is wet."},
+		"suspended":   {edge.Status{Serving: true, Suspended: "tampering"}, "bad", "Tampering."},
+		"a new code":  {edge.Status{Why: "code_999"}, "wait", "Code_999."},
+	} {
+		got := stateOf(c.status, now)
+		if got.Tone != c.tone || !strings.Contains(got.Text, c.want) || got.Title == "" || got.Short == "" || icons[got.Icon] == "" {
+			t.Errorf("%s: got %+v, want tone %s and %q", name, got, c.tone, c.want)
+		}
+	}
+}
+
+func TestEventsCarryOnlyWhatChanged(t *testing.T) {
+	p := startPanel(t)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.Addr+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]uint64{}
+	page := pageNamed("now")
+	first, err := p.changed(r, page, seen)
+	if err != nil || !strings.Contains(string(first), `"now-state"`) || !strings.Contains(string(first), `"shell-state"`) {
+		t.Fatalf("the first event is %s, %v", first, err)
+	}
+	if again, err := p.changed(r, page, seen); err != nil || again != nil {
+		t.Errorf("nothing changed and the event is %s, %v", again, err)
+	}
+	if err := p.doll.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	next, err := p.changed(r, page, seen)
+	if err != nil || !strings.Contains(string(next), "Ready to share") || strings.Contains(string(next), `"now-caps"`) {
+		t.Errorf("after resuming the event is %s, %v", next, err)
 	}
 }

@@ -1,0 +1,142 @@
+package dashboard
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"sward/edge"
+)
+
+// page is one of the dashboard's places. Its template has the same name as its file; live names the parts of it that an
+// open browser is sent whenever they change, each a template of its own and the content of the element that has its name
+// in data-live.
+type page struct {
+	Name, Path, Title, Icon string
+
+	Hidden bool // not in the menu
+	live   []string
+	model  func(*Dashboard, *http.Request) any
+}
+
+// pages are in the order of the menu. They are set by init because each page's model shows all of them.
+var pages []page
+
+func init() {
+	pages = []page{
+		{Name: "now", Path: "/", Title: "Now", Icon: "home", live: []string{"now-state", "now-act", "now-notes", "now-graph", "now-caps", "now-facts", "now-sites"}, model: (*Dashboard).now},
+	}
+}
+
+// shell is what the frame around every page needs. Models embed it.
+type shell struct {
+	Page   *page
+	Pages  []page
+	Status edge.Status
+	State  state
+	Time   time.Time
+	Told   string // of what was just done, for the owner to read
+	Fault  string // of what was just refused
+}
+
+func (d *Dashboard) shell(r *http.Request, name string) shell {
+	s := d.Edge.Status(r.Context())
+	now := d.Clock()
+	return shell{
+		Page: pageNamed(name), Pages: pages, Status: s, State: stateOf(s, now), Time: now,
+		Told: tidings[r.URL.Query().Get("done")],
+	}
+}
+
+// tidings is what a page says after a change; the address carries the name, so that nobody can put words in it.
+var tidings = map[string]string{}
+
+func pageNamed(name string) *page {
+	for i := range pages {
+		if pages[i].Name == name {
+			return &pages[i]
+		}
+	}
+	return nil
+}
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"size":      edge.HumanSize,
+	"mbit":      func(bits float64) string { return mbit(bits) },
+	"clock":     func(t time.Time) string { return t.Local().Format("Jan 2, 15:04") },
+	"hour":      func(t time.Time) string { return t.Local().Format("15:04") },
+	"date":      func(t time.Time) string { return t.Local().Format("2 January 2006") },
+	"stamp":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"sum":       func(a, b int64) int64 { return a + b },
+	"first":     first[edge.Use],
+	"cap":       capOf,
+	"connected": connected,
+	"refused":   refused,
+	"count":     count,
+	"words":     words,
+	"points":    points,
+	"icon":      icon,
+}).ParseFS(pageFiles, "page/*.html"))
+
+// show answers with a page.
+func (d *Dashboard) show(w http.ResponseWriter, r *http.Request, p *page) {
+	d.render(w, p.Name+".html", p.model(d, r))
+}
+
+func (d *Dashboard) render(w http.ResponseWriter, name string, model any) {
+	var out bytes.Buffer
+	if err := templates.ExecuteTemplate(&out, name, model); err != nil {
+		d.Log.Error("a page cannot be made", "page", name, "err", err)
+		http.Error(w, "this page cannot be made; the agent's log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Write(out.Bytes()) //nolint:errcheck // the browser went away
+}
+
+// mbit is a rate as lines are sold by: Mbit/s.
+func mbit(bits float64) string {
+	switch m := bits / 1e6; {
+	case m >= 100:
+		return fmt.Sprintf("%.0f", m)
+	case m >= 10:
+		return fmt.Sprintf("%.1f", m)
+	default:
+		return fmt.Sprintf("%.2f", m)
+	}
+}
+
+func first[T any](n int, of []T) []T { return of[:min(n, len(of))] }
+
+// count is "1 connection", "3 connections".
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// words reads a name of the network's as people would: "search-index" is "search index".
+func words(name string) string {
+	return strings.NewReplacer("-", " ", "_", " ").Replace(name)
+}
+
+// sentence makes an error one.
+func sentence(err string) string {
+	if err == "" {
+		return ""
+	}
+	return strings.ToUpper(err[:1]) + err[1:] + "."
+}
+
+// points are shown to the hundredth: the millionths are in the receipts.
+func points(s fmt.Stringer) string {
+	text := s.String()
+	if dot := strings.IndexByte(text, '.'); dot >= 0 && len(text) > dot+3 {
+		return text[:dot+3]
+	}
+	return text
+}
