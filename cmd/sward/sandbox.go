@@ -130,7 +130,7 @@ Search what was crawled, as JSON and as a page for people:
 
 An edge owner's dashboard, the debug servers, and everything again for scripts:
 
-  %[10]s
+  sward edge dashboard --dir %[10]s
   %[11]s/metrics  %[12]s/metrics
   %[13]s
 
@@ -138,7 +138,7 @@ When it is stopped (Ctrl-C), audit the books:
 
   sward audit %[14]s
 `, i.CA, i.Partner, i.Key, i.Socks, i.SiteTLS, sandbox.TrapName, i.Site, i.API, i.Search,
-		i.Edges[0].Dashboard, i.Hub, i.Relay, filepath.Join(box.Dir(), "sandbox.json"), filepath.Join(box.Dir(), "hub", "books"), i.ProxyTLS)
+		filepath.Join(box.Dir(), "edges", "0"), i.Hub, i.Relay, filepath.Join(box.Dir(), "sandbox.json"), filepath.Join(box.Dir(), "hub", "books"), i.ProxyTLS)
 }
 
 // queries are what the tour searches for in the manual; in another site it takes words of the crawled titles.
