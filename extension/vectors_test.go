@@ -127,6 +127,7 @@ func frames(t *testing.T) object {
 	delete(all, "observed") // said to agents: a browser dials names, and only those that the relay has screened
 	delete(all, "fields")   // skipped as unknown: a browser fetches without them
 	delete(all, "place")    // said by relays to the hub
+	delete(all, "demand")   // said by relays to agents
 	return all
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"sward/internal/wire"
@@ -24,6 +25,7 @@ func (t *table) pick(w *Want) (*edge, error) {
 		w.refuse, refusal = t.refusals.known(w, t.proofs, w.refuse, now)
 	}
 	e := t.chooseApart(w, now)
+	t.counted(w, e, w.refuse[own:])
 	w.refuse = w.refuse[:own]
 	if e == nil {
 		if refusal != nil && t.chooseApart(w, now) != nil {
@@ -37,6 +39,31 @@ func (t *table) pick(w *Want) (*edge, error) {
 		w.recent.add(e.facts.Prefix)
 	}
 	return e, nil
+}
+
+// counted counts a request once, whichever edges it is tried on, and who was given it each time. refused are the policies that
+// were passed over.
+func (t *table) counted(w *Want, e *edge, refused []uint32) {
+	first := !w.asked
+	switch {
+	case w.Edge.IsZero():
+		if w.asked = true; first {
+			t.demand.ask(w, len(t.index.pool(w.App, w.Where)), e != nil)
+			for i, policy := range refused {
+				if !slices.Contains(refused[:i], policy) {
+					t.demand.blocked[policy]++
+				}
+			}
+		}
+		if e != nil {
+			e.chance.won++
+		}
+	case e != nil:
+		if w.asked = true; first {
+			t.demand.named++
+		}
+		e.chance.kept++
+	}
 }
 
 // chooseApart prefers edges that do not serve another session of the account, and shares one rather than refusing.

@@ -29,6 +29,7 @@ type edge struct {
 	table   *table    // once it is in one
 	facts   Candidate // all that the choice knows; under the table's lock
 	rolling bool      // says that its next session is about to come; under the table's lock
+	chance  chance    // what it had of the demand; under the table's lock
 	rules   [32]byte  // digest of its owner's rules, as it last said; under the table's lock
 
 	mu    sync.Mutex
@@ -121,6 +122,7 @@ type table struct {
 	refusals  refusals
 	proofs    proofs
 	recents   map[tag]*recent
+	demand    *demand // since the last look
 	usual     usual
 	rnd       *rand.Rand
 }
@@ -133,7 +135,8 @@ func newTable() *table {
 		here:     newIndex(func(c *Candidate) *listing { return &c.here }),
 		prefixes: map[netip.Prefix]*int{}, networks: map[uint32]*int{},
 		policies: map[[32]byte]*rules{}, refusals: refusals{}, proofs: proofs{}, recents: map[tag]*recent{},
-		rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // spreading load needs no secrecy
+		demand: newDemand(time.Now()),
+		rnd:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // spreading load needs no secrecy
 	}
 }
 
@@ -175,15 +178,20 @@ func (t *table) promote(e *edge) {
 	ready := e.channel() != nil
 	t.mu.Lock()
 	e.facts.Ready = ready
-	var former *edge
+	var former, replaced *edge
 	if t.coming[e.id] == e {
 		delete(t.coming, e.id)
 		if old := t.edges[e.id]; old != nil {
 			t.leave(old)
+			replaced = old
 			former, t.parting[e.id] = t.parting[e.id], old
 			e.facts.score = old.facts.score // the same line
 		}
 		t.enter(e)
+		if replaced != nil {
+			e.chance = replaced.chance // goes on
+			t.keepChance(e)
+		}
 	} else if t.edges[e.id] == e {
 		t.relist(e)
 	}
@@ -221,6 +229,7 @@ func (t *table) enter(e *edge) {
 	c := &e.facts
 	c.Ready, c.Suspended = c.Ready || e.channel() != nil, t.suspended[e.id]
 	t.here.put(c, 0)
+	t.beginChance(e)
 	c.neighbour, c.fellow = nil, nil
 	if c.Prefix.IsValid() {
 		c.neighbour = counter(t.prefixes, c.Prefix)
@@ -275,6 +284,7 @@ func appsOf(apps wire.Apps) (all []wire.App) {
 // relist puts e on the index or takes it off, by what it offers now.
 func (t *table) relist(e *edge) {
 	c := &e.facts
+	t.keepChance(e)
 	listed := len(c.offered.shelves) > 0
 	if offers := t.edges[e.id] == e && c.offers(); offers == listed {
 		return

@@ -39,6 +39,7 @@ type Want struct {
 	Port    uint16
 	Site    int // class of the target's domain: siteOf
 
+	asked  bool                   // it has been counted
 	who    tag                    // the account; zero for the hub
 	recent *recent                // prefixes that it had lately
 	refuse []uint32               // policies that are known to refuse this
@@ -96,18 +97,27 @@ func (c *Candidate) serves(w *Want, now time.Time) bool {
 // weight is c's share of the streams for w, in comparison with other edges: 1 for one that has never failed, is as quick as
 // others, has room, and stands alone in its prefix. A new edge is one.
 func (c *Candidate) weight(w *Want, now time.Time) float64 {
-	weight := c.score.weight(w.Site, now) * float64(c.Room) / float64(c.Room+easyRoom)
+	weight := c.score.weight(w.Site, now) * c.standing()
+	if w.recent.has(c.Prefix) {
+		weight *= againWeight
+	}
+	return max(weight, leastWeight)
+}
+
+// standing is the part of c's weight that is the same for all streams: its caps' room, and how crowded its place is.
+func (c *Candidate) standing() float64 {
+	weight := c.ease()
 	if c.neighbour != nil && *c.neighbour > 1 {
 		weight /= math.Sqrt(float64(*c.neighbour)) // a prefix of n edges weighs √n
 	}
 	if c.fellow != nil && *c.fellow > crowdedNetwork {
 		weight /= math.Sqrt(math.Sqrt(float64(*c.fellow) / crowdedNetwork))
 	}
-	if w.recent.has(c.Prefix) {
-		weight *= againWeight
-	}
-	return max(weight, leastWeight)
+	return weight
 }
+
+// ease is 1 for an edge whose caps leave all room, and falls as they are reached.
+func (c *Candidate) ease() float64 { return float64(c.Room) / float64(c.Room+easyRoom) }
 
 // load is the share of its streams that an edge has in use.
 func (c *Candidate) load() float64 { return float64(c.Streams) / float64(c.Limit) }

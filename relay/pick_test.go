@@ -244,6 +244,7 @@ func BenchmarkPick(b *testing.B) {
 			w.App, w.who = wire.AppProxy, tag{1}
 			b.ReportAllocs()
 			for b.Loop() {
+				w.asked = false
 				e, err := edges.pick(&w)
 				if err != nil {
 					b.Fatal(err)

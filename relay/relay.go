@@ -216,6 +216,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	upkeep.Go(func() error { r.every(lasting, settleEvery, hubAway, r.settleOnce); return nil })
 	upkeep.Go(func() error { r.every(lasting, beatEvery, hubAway, r.beatOnce); return nil })
 	upkeep.Go(func() error { r.every(lasting, usageEvery, hubAway, r.reportUsage); return nil })
+	upkeep.Go(func() error {
+		r.every(lasting, demandEvery, "edges cannot be told of the demand", r.tellDemand)
+		return nil
+	})
 	upkeep.Go(func() error { r.every(lasting, pulseEvery, "edges cannot be watched", r.pulseOnce); return nil })
 	upkeep.Go(func() error {
 		r.every(lasting, grantIdle/4, hubAway, func(ctx context.Context) error { r.releaseIdle(ctx, false); return nil })

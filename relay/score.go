@@ -79,6 +79,12 @@ func (s *score) weight(site int, now time.Time) float64 {
 	return good * good * good / float64(1+max(all.delay, here.delay, 0))
 }
 
+// weight is that of an edge whose openings all went like this.
+func (m measure) weight() float64 {
+	good := float64(1 - m.failing)
+	return good * good * good / float64(1+max(m.delay, 0))
+}
+
 // outcome is how one opening went.
 type outcome struct {
 	code wire.Code

@@ -263,6 +263,7 @@ func (t *stays) pick(edges *table, w *Want, s *stay, aside bool) (*edge, error) 
 		same := *w
 		same.Edge = s.edge
 		e, err := edges.pick(&same)
+		w.asked = same.asked
 		if err == nil {
 			return e, nil
 		}

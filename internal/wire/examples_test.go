@@ -43,6 +43,8 @@ var examples = []example{
 	{"done", Done{Stream: 4, Bytes: 1 << 33}, as(ParseDone)},
 	{"observed", Observed{Address: [16]byte(filled(16, 0x40))}, as(ParseObserved)},
 	{"place", Place{Edge: id32(1), Country: "de", ASN: 3320}, as(ParsePlace)},
+	{"demand", Demand{Period: 60, Seen: 1, Named: 2, Elsewhere: 3, OtherApp: 4, Eligible: 5, Won: 6, Kept: 7, Paused: 8, Full: 9, Capped: 10,
+		Away: 11, Barred: 12, Unsealed: 13, Blocked: 14, Fair: 15, Lines: 16, Weight: 17, Failing: 18, Delay: 19, Prefix: 20, Fellows: 21, RoomLeft: 22}, as(ParseDemand)},
 	{"regrant", Regrant{Grant: filled(9, 1)}, as(ParseRegrant)},
 	{"route", Route{Edge: id32(1), Avoid: []ID{id32(2), id32(3)}}, as(ParseRoute)},
 	{"open", Open{Grant: filled(9, 1), App: AppProxy, Hops: 1, Host: "example.org", Port: 443}, as(ParseOpen)},

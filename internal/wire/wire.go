@@ -52,6 +52,7 @@ const (
 	TypeBye      Type = 0x04 // either: code u16 | detail str8
 	TypeObserved Type = 0x05 // relay→edge: address [16]
 	TypePlace    Type = 0x06 // relay→hub: edge [32] | country str8 | ASN u32
+	TypeDemand   Type = 0x07 // relay→edge: period u32 s | 15 counts u64 | lines u32 | weight, failing, delay, prefix u16 | fellows u32 | room left u16
 
 	TypeChannelAsk    Type = 0x10 // edge→relay: channel key [32] | nonce [16] | policy [32] | consent [32] | class u16
 	TypeChannelOffer  Type = 0x11 // relay→edge: channel body bytes16 | relay's signature [64]
@@ -76,7 +77,7 @@ const (
 )
 
 var typeNames = map[Type]string{
-	TypeHello: "hello", TypeWelcome: "welcome", TypeStatus: "status", TypeBye: "bye", TypeObserved: "observed", TypePlace: "place",
+	TypeHello: "hello", TypeWelcome: "welcome", TypeStatus: "status", TypeBye: "bye", TypeObserved: "observed", TypePlace: "place", TypeDemand: "demand",
 	TypeChannelAsk: "channel ask", TypeChannelOffer: "channel offer", TypeChannelAccept: "channel accept",
 	TypeCount: "count", TypeReceiptOffer: "receipt offer", TypeReceiptSign: "receipt sign", TypeDone: "done", TypeRegrant: "regrant",
 	TypeOpen: "open", TypeOpened: "opened", TypeRoute: "route",
