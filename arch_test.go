@@ -38,6 +38,7 @@ var imports = map[string][]string{
 	"crawler/proof":     {"internal/wire"},
 	"crawler/rights":    {"crawler/link", "crawler/text"},
 	"crawler/crawltest": {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
+	"internal/household": {"accounting", "internal/daemon", "internal/identity", "internal/wire", "policy"},
 	"internal/outside":  {"internal/wire", "policy"},
 	"edge/diary":        {"internal/daemon", "policy"},
 	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
@@ -52,7 +53,7 @@ var imports = map[string][]string{
 	"crawler/console":    {"crawler", "crawler/api"},                                                                               // its test holds the description to the crawler's types
 	"crawler/export":     {"crawler", "crawler/crawltest", "crawler/warc"},
 	"crawler/client":     {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc", "internal/wire"}, // its tests call the real door
-	"internal/hub":       {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
+	"internal/hub":       {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/household", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
 	"internal/sandbox":   {"accounting", "crawler", "edge", "edge/dashboard", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"internal/bench/rig": {}, // a lab of processes: it meets the network only as its users do
 	// Homes for tests: what ships never imports them.

@@ -253,6 +253,24 @@ func (b *Book) EdgeAccount(ctx context.Context, edge identity.ID) (EdgeAccount, 
 	return a, err
 }
 
+// History is what a relay may know of an edge before it trusts it with a window. The devices of one household have one
+// reputation: the best of theirs, since they are one owner's. A suspension is of the one device alone.
+func (b *Book) History(ctx context.Context, edge identity.ID) (History, error) {
+	a, err := b.EdgeAccount(ctx, edge)
+	h := History{Bytes: a.Bytes, Suspended: a.Suspended != ""}
+	if err != nil || b.cfg.Kin == nil {
+		return h, err
+	}
+	for _, id := range b.cfg.Kin(edge) {
+		other, err := b.EdgeAccount(ctx, id)
+		if err != nil {
+			return h, err
+		}
+		h.Bytes = max(h.Bytes, other.Bytes)
+	}
+	return h, nil
+}
+
 // usage is the sum of an account's days, and the latest of them.
 func (d *store) usage(ctx context.Context, a account) (total UsageDay, days []UsageDay, err error) {
 	const query = "SELECT day, up, down, amount FROM usage WHERE account = ? ORDER BY day DESC"

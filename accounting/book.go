@@ -29,12 +29,13 @@ type BookConfig struct {
 	Key     identity.Key // the hub's: signs every decision, grants and the directory
 	Price   Price        // for new grants; a changed price needs a new id. Default: DefaultPrice
 
-	Breakdown *Breakdown        // what relays say that partners used; nil keeps none. The caller closes it
-	Limits    Limits            // of partners that have none of their own. Default: DefaultLimits
-	GrantLife time.Duration     // default 30 minutes, at most MaxGrantLife
-	Consents  []Hash            // hashes of the terms an owner may have accepted; none: any
-	MinAgent  string            // for the directory
-	Lists     map[string]string // for the directory
+	Breakdown *Breakdown                           // what relays say that partners used; nil keeps none. The caller closes it
+	Limits    Limits                               // of partners that have none of their own. Default: DefaultLimits
+	GrantLife time.Duration                        // default 30 minutes, at most MaxGrantLife
+	Consents  []Hash                               // hashes of the terms an owner may have accepted; none: any
+	Kin       func(edge identity.ID) []identity.ID // devices whose record speaks for each other; nil: none
+	MinAgent  string                               // for the directory
+	Lists     map[string]string                    // for the directory
 
 	Clock func() time.Time // default time.Now
 	Log   *slog.Logger     // default: silence

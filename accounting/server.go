@@ -62,8 +62,7 @@ func (s *server) relayCalls() {
 		return struct{}{}, b.ReportUsage(ctx, relay, report)
 	})
 	post(s, pathHistory, relays, func(ctx context.Context, _ identity.ID, c historyCall) (History, error) {
-		a, err := b.EdgeAccount(ctx, c.Edge)
-		return History{Bytes: a.Bytes, Suspended: a.Suspended != ""}, err
+		return b.History(ctx, c.Edge)
 	})
 }
 

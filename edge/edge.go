@@ -50,6 +50,8 @@ type HubClient interface {
 	Consent(ctx context.Context, code string, terms [32]byte) error
 	// Statement is what this edge has earned by day, and which receipts that rests on.
 	Statement(ctx context.Context, q accounting.StatementQuery) (accounting.Statement, error)
+	// Household says who else is behind this edge's line, and how far it may go where they share a cap.
+	Household(ctx context.Context, call accounting.HouseholdCall) (accounting.HouseholdAnswer, error)
 	// Account is what the hub owes this edge's owner.
 	Account(ctx context.Context) (accounting.EdgeAccount, error)
 }
@@ -203,6 +205,7 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	workers.Go(func() error { return e.keepRelays(ctx) })
 	workers.Go(func() error { return e.keepBooks(ctx) })
 	workers.Go(func() error { return e.followFile(ctx) })
+	workers.Go(func() error { return e.keepHousehold(ctx) })
 	err = workers.Wait()
 	e.settleAtEnd(ctx)
 	return err

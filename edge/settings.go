@@ -127,7 +127,8 @@ func (e *Edge) applyLocked(t *terms) {
 	e.up.set(int64(t.Rate.Up))
 	e.down.set(int64(t.Rate.Down))
 	e.live.setLimit(t.Streams)
-	e.volume.change(t.Caps.Policy(), t.zone)
+	e.adoptCalendar(e.Household())
+	e.kin.poke() // the household has the smallest of its devices' caps
 	if err := e.diary.Keep(t.KeepDays); err != nil {
 		e.cfg.Log.Error("old days of the diary cannot be removed", "err", err)
 	}

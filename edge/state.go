@@ -22,6 +22,7 @@ type state struct {
 	refusals *refusals
 	diary    *diary.Diary
 	spool    *accounting.Spool
+	kin      *kin
 	proofs   *proofs
 }
 
@@ -54,6 +55,9 @@ func (e *Edge) open() (err error) {
 		return fmt.Errorf("edge: %w", err)
 	}
 	e.proofs = openProofs(e.cfg.Dir, e.cfg.Network)
+	if e.kin, err = openKin(e.cfg.Dir, e.volume); err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
 	close(e.opened)
 	return nil
 }

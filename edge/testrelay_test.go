@@ -29,6 +29,7 @@ type testHub struct {
 	channels map[accounting.ChannelID]accounting.SignedChannel
 	codes    map[string]bool
 	away     bool
+	home     func() (accounting.HouseholdAnswer, error) // nil: the hub knows of none
 }
 
 var _ HubClient = (*testHub)(nil)
@@ -70,6 +71,15 @@ func (h *testHub) Consent(_ context.Context, code string, terms [32]byte) error 
 	}
 	delete(h.codes, code)
 	return nil
+}
+
+func (h *testHub) Household(context.Context, accounting.HouseholdCall) (accounting.HouseholdAnswer, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.home == nil {
+		return accounting.HouseholdAnswer{}, wire.Errorf(wire.HubAway, "the hub is away")
+	}
+	return h.home()
 }
 
 func (h *testHub) Account(context.Context) (accounting.EdgeAccount, error) {

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
+	"sward/accounting"
 	"sward/policy"
 )
 
@@ -47,6 +49,10 @@ type volume struct {
 	leased time.Time     // when the current one was taken
 	epoch  int           // counts days and changes of the caps: a reservation returns to the lease only of its own
 	closed bool
+
+	kin  *accounting.HouseholdVolume // how far this device may go in its household; nil: it is in none
+	half accounting.HouseholdVolume  // of the allowance: beyond it, more is asked for
+	low  chan<- struct{}             // one slot: more is wanted
 }
 
 // reserved is what one read or write may move.
@@ -106,9 +112,14 @@ func (v *volume) reserve(way policy.Way, limit int) (reserved, error) {
 	}
 	now := v.now()
 	v.turnLocked(now)
-	n := min(int64(limit), v.state.Lease, v.caps.Left(v.movedLocked(), v.period, way))
+	moved := v.movedLocked()
+	allowed, err := v.allowedLocked(moved)
+	if err != nil {
+		return reserved{}, err
+	}
+	n := min(int64(limit), v.state.Lease, v.caps.Left(moved, v.period, way), allowed)
 	if n <= 0 {
-		next, got, err := v.caps.Lease(v.state, v.period, way, v.leaseLocked(now, way))
+		next, got, err := v.caps.Lease(v.state, v.period, way, min(v.leaseLocked(now, way), allowed))
 		if err != nil {
 			return reserved{}, err
 		}
@@ -164,6 +175,60 @@ func (v *volume) settle(r reserved, moved int) {
 	}
 }
 
+// share puts in force how far this device may go in its household, and nil that it is in none.
+func (v *volume) share(allow *accounting.HouseholdVolume) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.kin = allow
+	if allow == nil {
+		return
+	}
+	moved := v.movedLocked()
+	halfway := func(used, allowed int64) int64 { return used + (allowed-used)/2 }
+	v.half = accounting.HouseholdVolume{
+		DayBytes:   halfway(moved.Since(v.period.Day).Total(), allow.DayBytes),
+		MonthBytes: halfway(moved.Since(v.period.Month).Total(), allow.MonthBytes),
+	}
+}
+
+// allowedLocked is how much the household still allows this device. It speaks of one day and one month: in the next ones
+// nothing is allowed before the hub has said how much.
+func (v *volume) allowedLocked(moved policy.Volume) (int64, error) {
+	if v.kin == nil {
+		return math.MaxInt64, nil
+	}
+	left := int64(math.MaxInt64)
+	for _, c := range []struct {
+		rule, told, period   string
+		allowed, half, moved int64
+	}{
+		{"cap_month", v.kin.Month, v.period.Month, v.kin.MonthBytes, v.half.MonthBytes, moved.Since(v.period.Month).Total()},
+		{"cap_day", v.kin.Day, v.period.Day, v.kin.DayBytes, v.half.DayBytes, moved.Since(v.period.Day).Total()},
+	} {
+		if c.told == c.period && c.allowed < 0 {
+			continue // the household has no such cap
+		}
+		if c.told != c.period || c.moved >= c.half {
+			select {
+			case v.low <- struct{}{}:
+			default: // it is known
+			}
+		}
+		if c.told != c.period || c.moved >= c.allowed {
+			return 0, &policy.Denied{Rule: c.rule, Detail: "the devices of this household have used what they may together, or the hub has not said how much is left"}
+		}
+		left = min(left, c.allowed-c.moved)
+	}
+	return left, nil
+}
+
+// dayEnds is when the day that is counted is over.
+func (v *volume) dayEnds() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.period.DayEnds
+}
+
 // tally is what counts against the caps, and the caps.
 type tally struct {
 	caps       policy.Caps
@@ -186,7 +251,13 @@ func (v *volume) room() (int64, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.turnLocked(v.now())
-	return v.caps.Room(v.movedLocked(), v.period)
+	moved := v.movedLocked()
+	allowed, err := v.allowedLocked(moved)
+	if err != nil {
+		return 0, err
+	}
+	room, err := v.caps.Room(moved, v.period)
+	return min(room, allowed), err
 }
 
 // close returns the rest of the lease and ends all reserving. It follows the last stream.

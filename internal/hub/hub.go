@@ -31,6 +31,7 @@ import (
 	"sward/crawler/render"
 	"sward/indexer"
 	"sward/internal/daemon"
+	"sward/internal/household"
 	"sward/internal/identity"
 	"sward/internal/outside"
 	"sward/policy"
@@ -80,6 +81,7 @@ type Hub struct {
 	Crawler *crawler.Crawler
 	exports *export.Exporter
 	peers   *peers
+	homes   *household.Store
 	hooks   hooks
 	self    self
 	pages   http.Handler // of the API, for browsers
@@ -109,7 +111,11 @@ func Open(cfg Config) (h *Hub, err error) {
 	if h.uses, err = accounting.OpenBreakdown(context.Background(), filepath.Join(cfg.Dir, "usage.db"), policy.Classes()); err != nil {
 		return h, err
 	}
+	if h.homes, err = household.Open(household.Config{Dir: filepath.Join(cfg.Dir, "households"), Clock: cfg.Clock}); err != nil {
+		return h, err
+	}
 	h.Book, err = accounting.OpenBook(accounting.BookConfig{
+		Kin: h.homes.Kin,
 		Dir: filepath.Join(cfg.Dir, "books"), Key: cfg.Key, Network: cfg.Network, Consents: cfg.Consents, Clock: cfg.Clock, Log: cfg.Log,
 		Limits: cfg.Limits, Breakdown: h.uses,
 	})
@@ -174,7 +180,7 @@ func (h *Hub) Close() error {
 
 // Workers are the hub's parts in the order in which they start.
 func (h *Hub) Workers() []daemon.Worker {
-	internal := &http.Server{Handler: h.Book.Handler(), TLSConfig: h.cfg.Key.TLSConfig(nil)}
+	internal := &http.Server{Handler: h.edgesAPI(), TLSConfig: h.cfg.Key.TLSConfig(nil)}
 	return []daemon.Worker{
 		{Name: "books", Run: h.Book.Run},
 		{Name: "internal", Run: func(ctx context.Context) error { return h.serve(ctx, internal, h.cfg.Internal) }},
@@ -187,6 +193,14 @@ func (h *Hub) Workers() []daemon.Worker {
 			return h.serve(ctx, &http.Server{Handler: h.Index.Handler()}, h.cfg.Search)
 		}},
 	}
+}
+
+// edgesAPI is what relays, edges and the operator's commands call: the books, and the homes of edges.
+func (h *Hub) edgesAPI() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", h.Book.Handler())
+	mux.Handle("POST "+accounting.PathHousehold, h.Book.HouseholdHandler(h.homes.Call))
+	return mux
 }
 
 // Metrics are the collectors of all parts.

@@ -1,0 +1,67 @@
+package edge
+
+import (
+	"errors"
+	"testing"
+
+	"sward/accounting"
+	"sward/policy"
+)
+
+func TestAllowanceOfTheHouseholdIsACap(t *testing.T) {
+	v := mustVolume(t, t.TempDir(), policy.Caps{Day: 1 << 40}, fixed(noon))
+	wake := make(chan struct{}, 1)
+	v.low = wake
+	today, month := v.period.Day, v.period.Month
+	for _, c := range []struct {
+		name  string
+		allow accounting.HouseholdVolume
+		want  int64 // that may move now
+		rule  string
+		asks  bool
+	}{
+		{"nothing said yet", accounting.HouseholdVolume{}, 0, "cap_month", true},
+		{"a part of the day", accounting.HouseholdVolume{Day: today, Month: month, DayBytes: 1000, MonthBytes: -1}, 1000, "cap_day", true},
+		{"more of the day, less of the month", accounting.HouseholdVolume{Day: today, Month: month, DayBytes: 9000, MonthBytes: 3000}, 2000, "cap_month", true},
+		{"another day's", accounting.HouseholdVolume{Day: "2020-01-01", Month: month, DayBytes: 1 << 30, MonthBytes: -1}, 0, "cap_day", true},
+	} {
+		v.share(&c.allow)
+		moved, rule := drain(v, policy.Down, 300)
+		if moved != c.want || rule != c.rule {
+			t.Errorf("%s: moved %d and stopped by %s, want %d and %s", c.name, moved, rule, c.want, c.rule)
+		}
+		if _, err := v.room(); !errors.Is(err, policy.ErrDenied) {
+			t.Errorf("%s: new streams are let in: %v", c.name, err)
+		}
+		select {
+		case <-wake:
+		default:
+			t.Errorf("%s: nobody is asked for more", c.name)
+		}
+	}
+	v.share(nil)
+	if r, err := v.reserve(policy.Down, 500); err != nil || r.n != 500 {
+		t.Errorf("out of the household: %+v, %v", r, err)
+	}
+}
+
+// A device that has shared a cap serves nothing after a restart before the hub has said how much is left.
+func TestShareIsAskedForAgainAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeFile(dir+"/"+householdFile, []byte(`{"near":[],"name":"x","agreed":true,"members":[],"caps":{"day":0,"month":0,"billing_day":0,"time_zone":""},"used":{"day":"","month":"","day_bytes":0,"month_bytes":0}}`)); err != nil {
+		t.Fatal(err)
+	}
+	v := mustVolume(t, dir, policy.Caps{}, fixed(noon))
+	if _, err := openKin(dir, v); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.reserve(policy.Up, 1); !errors.Is(err, policy.ErrDenied) {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	if err := writeFile(dir+"/"+householdFile, []byte(`{`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openKin(dir, v); err == nil {
+		t.Error("a household that cannot be read is forgotten")
+	}
+}
