@@ -83,6 +83,17 @@ func (r *refusals) recent(today string) ([]Refusal, map[string]int) {
 	return last, maps.Clone(r.days[today])
 }
 
+// byDay are the counts of each day by rule.
+func (r *refusals) byDay() map[string]map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[string]map[string]int, len(r.days))
+	for day, rules := range r.days {
+		all[day] = maps.Clone(rules)
+	}
+	return all
+}
+
 // save writes the file if anything changed since it was written.
 func (r *refusals) save() error {
 	r.mu.Lock()

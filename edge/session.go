@@ -103,6 +103,8 @@ func (s *session) hear(ctx context.Context) error {
 		switch t {
 		case wire.TypeObserved:
 			err = s.observed(body)
+		case wire.TypeDemand:
+			err = s.demand(body)
 		case wire.TypeReceiptOffer:
 			err = s.cosign(body)
 		case wire.TypeRegrant:

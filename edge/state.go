@@ -24,6 +24,7 @@ type state struct {
 	spool    *accounting.Spool
 	kin      *kin
 	proofs   *proofs
+	chances  *chances
 }
 
 // open reads the state directory. Only one process may have it: two would each lease from the same caps and sign with
@@ -54,7 +55,7 @@ func (e *Edge) open() (err error) {
 	if e.spool, err = accounting.OpenSpool(filepath.Join(e.cfg.Dir, spoolDir), e.cfg.Network); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
-	e.proofs = openProofs(e.cfg.Dir, e.cfg.Network)
+	e.proofs, e.chances = openProofs(e.cfg.Dir, e.cfg.Network), openChances(e.cfg.Dir)
 	if e.kin, err = openKin(e.cfg.Dir, e.volume); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
@@ -80,5 +81,5 @@ var errNotRunning = errors.New("the edge is not running")
 
 // close writes what is still to be written. It follows the last stream.
 func (e *Edge) close() error {
-	return errors.Join(e.volume.close(), e.refusals.save(), e.diary.Close(), e.proofs.save(e.cfg.Clock()), e.spool.Close(), e.unlock())
+	return errors.Join(e.volume.close(), e.refusals.save(), e.diary.Close(), e.proofs.save(e.cfg.Clock()), e.chances.save(), e.spool.Close(), e.unlock())
 }

@@ -86,6 +86,8 @@ func (c *Candidate) absence() absence {
 		return absentBarred
 	case !c.Ready || c.Silent:
 		return absentAway
+	case !c.sealed():
+		return absentUnsealed
 	case c.Room < minRoom:
 		return absentCapped
 	case c.Paused:

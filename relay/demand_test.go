@@ -31,7 +31,7 @@ func TestDemandTellsEachEdgeWhatBecameOfTheRequests(t *testing.T) {
 	now := time.Now()
 	edges.now = func() time.Time { return now }
 	alone, _ := enterAt(t, edges, 3, "192.0.2.3:1")
-	alone.setStatus(wire.Status{Room: 1 << 30, Apps: wire.AppsOf(wire.AppProxy)})
+	alone.setStatus(wire.Status{Flags: wire.StatusSealed, Room: 1 << 30, Apps: wire.AppsOf(wire.AppProxy)})
 	first, _ := enterAt(t, edges, 1, "192.0.2.1:1")
 	second, _ := enterAt(t, edges, 2, "192.0.2.2:1")
 	if got := demandOf(edges); len(got) != 3 || got[first.id].Seen != 0 {
@@ -51,7 +51,7 @@ func TestDemandTellsEachEdgeWhatBecameOfTheRequests(t *testing.T) {
 	ask(7, proxy("us"))
 	ask(5, Want{App: wire.AppCrawl, Where: Where{Country: "fr"}})
 	ask(3, Want{App: wire.AppProxy, Edge: first.id})
-	second.setStatus(wire.Status{Flags: wire.StatusPaused, Room: 1 << 30, Apps: second.apps})
+	second.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Room: 1 << 30, Apps: second.apps})
 	ask(50, proxy("de"))
 	now = now.Add(demandEvery)
 	got := demandOf(edges)
@@ -114,9 +114,12 @@ func TestDemandNamesTheReason(t *testing.T) {
 		want wire.Demand
 	}{
 		{"paused", func(_ *table, e *edge) {
-			e.setStatus(wire.Status{Flags: wire.StatusPaused, Room: 1 << 30, Apps: e.apps})
+			e.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Room: 1 << 30, Apps: e.apps})
 		}, wire.Demand{Paused: asks}},
-		{"a cap is reached", func(_ *table, e *edge) { e.setStatus(wire.Status{Flags: wire.StatusPaused, Apps: e.apps}) }, wire.Demand{Capped: asks}},
+		{"a cap is reached", func(_ *table, e *edge) { e.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Apps: e.apps}) }, wire.Demand{Capped: asks}},
+		{"its home is not sealed", func(_ *table, e *edge) {
+			e.setStatus(wire.Status{Flags: wire.StatusPaused, Room: 1 << 30, Apps: e.apps})
+		}, wire.Demand{Unsealed: asks}},
 		{"full", func(edges *table, e *edge) {
 			edges.mu.Lock()
 			e.facts.Streams = e.facts.Limit
