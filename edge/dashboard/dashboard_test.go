@@ -64,6 +64,12 @@ func (e *doll) Resume() error {
 	return nil
 }
 
+func (e *doll) set(s edge.Status) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status = s
+}
+
 func (e *doll) orders() (pauses, resumes int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -260,7 +266,7 @@ func TestNoSecretIsEverShown(t *testing.T) { // L05
 				}
 			}
 			for name, want := range map[string]string{
-				"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+				"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
 			} {
 				if got := resp.Header.Get(name); got != want {
 					t.Errorf("GET %s: %s is %q, want %q", path, name, got, want)

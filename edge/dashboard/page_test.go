@@ -35,7 +35,7 @@ func (p *panel) read(t *testing.T, path string) string {
 
 func TestPageShowsEverythingAndEscapesIt(t *testing.T) {
 	p := startPanel(t)
-	p.status = edge.Status{
+	p.doll.status = edge.Status{
 		Edge: mustID(t), Network: "main", Why: "paused", Paused: true, PausedUntil: time.Now().Add(48 * time.Hour), Consent: "2026-11-21, typed",
 		Relays: []edge.RelayStatus{
 			{ID: mustID(t), Addr: "relay.example:4433", Region: "eu<b>", Connected: true, Since: noon},
