@@ -14,6 +14,7 @@ type domains struct {
 	exact      map[string]Verdict  // owner: the name and everything below it
 	below      map[string]Verdict  // owner: only what is below ("*.example.com")
 	all        Verdict             // owner: "*"; empty when not given
+	open       map[string]bool     // categories that the owner allows
 	categories map[string][]string // suffix → closed categories that list it
 	countries  map[string][]string // second-level label → closed categories ("gov.*")
 }
@@ -79,7 +80,7 @@ func compileDomains(r Rules) (*domains, error) {
 	if n := len(r.Allow) + len(r.Deny); n > maxDomains {
 		return nil, fmt.Errorf("allow, deny: %d entries, at most %d", n, maxDomains)
 	}
-	d := &domains{exact: map[string]Verdict{}, below: map[string]Verdict{}}
+	d := &domains{exact: map[string]Verdict{}, below: map[string]Verdict{}, open: map[string]bool{}}
 	if err := d.addAll("allow", r.Allow, Allow); err != nil {
 		return nil, err
 	}
@@ -93,6 +94,7 @@ func compileDomains(r Rules) (*domains, error) {
 		if v != Allow && v != Deny {
 			return nil, fmt.Errorf("categories.%s: %.20q is neither allow nor deny", name, v)
 		}
+		d.open[name] = v == Allow
 	}
 	d.categories, d.countries = closedLists(r.Categories)
 	return d, nil

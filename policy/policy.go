@@ -63,29 +63,55 @@ const plainPort = 80
 
 // Check returns nil, or a *Denied naming the first rule that refuses. A target that is an address
 // also passes the public-Internet part of the address gate here, so that a gateway can refuse it
-// without asking an edge; the edge checks again with its own addresses.
+// without asking an edge; the edge checks again with its own addresses. [Policy.Explain] says more, and costs more.
 func (p *Policy) Check(r Request) error {
-	if !p.apps[r.App] {
-		return denied("app_denied", "the owner does not share for %q", r.App)
+	if err := p.checkApp(r.App); err != nil {
+		return err
 	}
-	if !p.Open(r.Time) {
-		return denied("out_of_hours", "the owner does not share at this hour")
+	if err := p.checkHours(r.Time); err != nil {
+		return err
 	}
-	if !p.purposes[r.Purpose] {
-		return denied("purpose_denied", "the owner does not accept the purpose %q", r.Purpose)
+	if err := p.checkPurpose(r.Purpose); err != nil {
+		return err
 	}
-	if r.Target.Host.IsZero() {
-		return denied("bad_host", "no host")
-	}
-	if a, ok := r.Target.Host.Addr(); ok { // before the port: that it is somebody's home says more than which door
-		if err := (Gate{}).Check(a); err != nil {
-			return err
-		}
+	if err := checkHost(r.Target.Host); err != nil { // before the port: that it is somebody's home says more than which door
+		return err
 	}
 	if err := p.checkPort(r.Target.Port); err != nil {
 		return err
 	}
 	return p.domains.check(r.Target.Host)
+}
+
+func (p *Policy) checkApp(a App) error {
+	if !p.apps[a] {
+		return denied("app_denied", "the owner does not share for %q", a)
+	}
+	return nil
+}
+
+func (p *Policy) checkHours(t time.Time) error {
+	if !p.Open(t) {
+		return denied("out_of_hours", "the owner does not share at this hour")
+	}
+	return nil
+}
+
+func (p *Policy) checkPurpose(u Purpose) error {
+	if !p.purposes[u] {
+		return denied("purpose_denied", "the owner does not accept the purpose %q", u)
+	}
+	return nil
+}
+
+func checkHost(h Host) error {
+	if h.IsZero() {
+		return denied("bad_host", "no host")
+	}
+	if a, ok := h.Addr(); ok {
+		return (Gate{}).Check(a)
+	}
+	return nil
 }
 
 func (p *Policy) checkPort(port uint16) error {
