@@ -39,6 +39,8 @@ require (
 	modernc.org/sqlite v1.61.1
 )
 
+require github.com/godbus/dbus/v5 v5.2.4 // indirect
+
 require (
 	github.com/benbjohnson/clock v1.3.5 // indirect
 	github.com/filecoin-project/go-clock v0.1.0 // indirect

@@ -32,6 +32,7 @@ import (
 	"sward/accounting"
 	"sward/crawler/fetch"
 	"sward/edge/seal"
+	"sward/edge/sense"
 	"sward/internal/identity"
 	"sward/internal/outside"
 	"sward/internal/portmap"
@@ -115,6 +116,7 @@ type Edge struct {
 	inForce atomic.Pointer[terms]
 	file    settingsFile
 	holds   holds
+	sensor  *sense.Sensor
 	gate    *gatekeeper
 	dialer  *dialer
 	grants  *grants
@@ -187,6 +189,7 @@ func New(cfg Config) (*Edge, error) {
 		return nil, err
 	}
 	e.metrics = newMetrics(e)
+	e.sensor = e.newSensor()
 	return e, nil
 }
 
@@ -202,6 +205,8 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 		workers.Go(func() error { return e.mapper.Run(ctx) })
 	}
 	workers.Go(func() error { return e.seal.Run(ctx) })
+	e.sensor.Pass() // before any relay: a machine on its battery never serves a byte
+	workers.Go(func() error { return e.sensor.Run(ctx) })
 	workers.Go(func() error { return e.keepRelays(ctx) })
 	workers.Go(func() error { return e.keepBooks(ctx) })
 	workers.Go(func() error { return e.followFile(ctx) })

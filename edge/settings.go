@@ -129,6 +129,7 @@ func (e *Edge) applyLocked(t *terms) {
 	e.live.setLimit(t.Streams)
 	e.adoptCalendar(e.Household())
 	e.kin.poke() // the household has the smallest of its devices' caps
+	e.sensor.Pass()
 	if err := e.diary.Keep(t.KeepDays); err != nil {
 		e.cfg.Log.Error("old days of the diary cannot be removed", "err", err)
 	}
