@@ -41,6 +41,9 @@ var ErrNoWay = errors.New("no way to the edge")
 // that both ends punch, if there is one soon.
 func (h *Host) Call(ctx context.Context, p Place) (*Conn, error) {
 	id := p.Edge.Peer()
+	if err := h.host.Peerstore().Put(id, told, p.Addr); err != nil {
+		return nil, err
+	}
 	if h.connected(id) == nil { // from an earlier call, perhaps through a hole
 		if c, err := h.open(ctx, p, Punched); err == nil {
 			return c, nil
@@ -144,14 +147,12 @@ func (h *Host) open(ctx context.Context, p Place, near Path) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w %s: %w", ErrNoWay, p.Edge, err)
 	}
-	c, err := newConn(s)
+	c, err := h.newConn(s)
 	if err != nil {
 		s.Reset() //nolint:errcheck // it is of no use
 		return nil, err
 	}
-	if c.path == Circuit {
-		c.at = netip.AddrPortFrom(p.Addr, 0) // the connection's own is the relay's
-	} else {
+	if c.path != Circuit {
 		c.path = near
 	}
 	return c, nil

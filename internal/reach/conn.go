@@ -43,20 +43,33 @@ type Conn struct {
 
 var _ net.Conn = (*Conn)(nil)
 
-func newConn(s network.Stream) (*Conn, error) {
+func (h *Host) newConn(s network.Stream) (*Conn, error) {
 	peer, err := identity.OfPeer(s.Conn().RemotePeer())
 	if err != nil {
 		return nil, err
 	}
 	c := &Conn{Stream: s, peer: peer, path: Direct}
 	if isCircuit(s.Conn()) {
-		c.path = Circuit
+		c.path, c.at = Circuit, h.toldOf(peer)
 		return c, nil
 	}
 	if c.at, err = addrPortOf(s.Conn().RemoteMultiaddr()); err != nil {
 		return nil, fmt.Errorf("a stream from %s: %w", peer, err)
 	}
 	return c, nil
+}
+
+// told is the key under which the peerstore keeps where an edge was said to be, while there is a connection to it.
+const told = "sward/place"
+
+// toldOf is where a peer is that comes over a circuit, whose own address is the relay's.
+func (h *Host) toldOf(peer identity.ID) netip.AddrPort {
+	kept, err := h.host.Peerstore().Get(peer.Peer(), told)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	at, _ := kept.(netip.Addr)
+	return netip.AddrPortFrom(at, 0)
 }
 
 // isCircuit tells whether a connection leads over a relay.
@@ -79,7 +92,7 @@ func (c *Conn) Close() error {
 }
 
 // LocalAddr says no more than that it is a stream: a host has several addresses.
-func (c *Conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.AddrPort{}) }
+func (c *Conn) LocalAddr() net.Addr { return Addr{} }
 
-// RemoteAddr is where the peer is, as far as this end knows.
-func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.at) }
+// RemoteAddr is an Addr: where the peer is, as far as this end knows.
+func (c *Conn) RemoteAddr() net.Addr { return Addr{c.at, c.path} }

@@ -121,12 +121,15 @@ func (h *Host) Close() error {
 	return err
 }
 
+// ID is the host's identity.
+func (h *Host) ID() identity.ID { return h.cfg.Key.ID() }
+
 // Done is closed when the host has been.
 func (h *Host) Done() <-chan struct{} { return h.closed }
 
 // take keeps a stream for Accept, of those who may open one.
 func (h *Host) take(s network.Stream) {
-	c, err := newConn(s)
+	c, err := h.newConn(s)
 	if err == nil {
 		err = h.cfg.Allow(c.Peer())
 	}

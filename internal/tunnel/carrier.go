@@ -19,6 +19,9 @@ const (
 	AnyCarrier Carrier = iota
 	QUIC
 	TCP
+	// Overlay is what TCP has, over a stream of another network (package reach), which has found a way to a peer that has
+	// no address. Config.Dial and Config.Overlay are its ends.
+	Overlay
 )
 
 func (c Carrier) String() string {
@@ -27,6 +30,8 @@ func (c Carrier) String() string {
 		return "quic"
 	case TCP:
 		return "tcp"
+	case Overlay:
+		return "overlay"
 	}
 	return "any"
 }

@@ -28,7 +28,7 @@ const (
 )
 
 // Dial opens a session with the relay that has the identity peer, at addr
-// ("host:port", the same number for UDP and TCP), and introduces itself by hello,
+// ("host:port", the same number for UDP and TCP; over an overlay whatever Config.Dial makes of it), and introduces itself by hello,
 // of which it fills in what is empty: version, network, clock. If the relay
 // refuses, the error is a *wire.Error with its code; if somebody else answers,
 // identity.ErrWrongPeer.
@@ -113,6 +113,13 @@ type dialled struct {
 // The first to finish its handshake is the session; the other is dropped before
 // it has said a word, so that the relay sees one session.
 func (d *Dialer) connect(ctx context.Context, addr string, peer identity.ID) (*Session, error) {
+	if d.cfg.Carrier == Overlay {
+		conn, err := dialOverlay(ctx, d.cfg, addr, peer)
+		if err != nil {
+			return nil, err
+		}
+		return newSession(d.cfg, conn, peer, func() { <-conn.link.closed }), nil
+	}
 	addrs, err := resolve(ctx, addr)
 	if err != nil {
 		return nil, err

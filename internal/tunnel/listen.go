@@ -47,7 +47,7 @@ type greeting struct {
 	hello   wire.Hello
 }
 
-// Listen waits for dialers on pc, which stays the caller's, and on cfg.Listener.
+// Listen waits for dialers on pc, which stays the caller's, and on cfg.Listener and cfg.Overlay.
 func Listen(cfg Config, pc net.PacketConn) (*Listener, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -70,7 +70,10 @@ func Listen(cfg Config, pc net.PacketConn) (*Listener, error) {
 	l.closing, l.close = context.WithCancel(context.Background())
 	l.wg.Go(l.receive)
 	if cfg.Listener != nil {
-		l.wg.Go(l.receiveTCP)
+		l.wg.Go(func() { l.receiveTCP(cfg.Listener, TCP) })
+	}
+	if cfg.Overlay != nil {
+		l.wg.Go(func() { l.receiveTCP(cfg.Overlay, Overlay) })
 	}
 	return l, nil
 }
@@ -98,8 +101,10 @@ func (l *Listener) Accept(ctx context.Context) (*Session, wire.Hello, error) {
 func (l *Listener) Close() error {
 	l.close()
 	l.quic.Close() // ends receive
-	if l.cfg.Listener != nil {
-		l.cfg.Listener.Close() // ends receiveTCP
+	for _, others := range []net.Listener{l.cfg.Listener, l.cfg.Overlay} {
+		if others != nil {
+			others.Close() // ends receiveTCP
+		}
 	}
 	l.mu.Lock()
 	for s := range l.sessions {
@@ -126,12 +131,12 @@ func (l *Listener) receive() {
 	}
 }
 
-// receiveTCP begins the handshakes of those who come over TCP.
-func (l *Listener) receiveTCP() {
+// receiveTCP begins the handshakes of those who come over TCP, or what is used like it.
+func (l *Listener) receiveTCP(from net.Listener, over Carrier) {
 	const most = time.Second // between two tries, when there are no file descriptors left
 	tls := l.cfg.recordTLS(l.cfg.Peers)
 	for pause := time.Duration(0); ; {
-		conn, err := l.cfg.Listener.Accept()
+		conn, err := from.Accept()
 		switch {
 		case l.closing.Err() != nil:
 			if err == nil {
@@ -153,16 +158,16 @@ func (l *Listener) receiveTCP() {
 		}
 		l.wg.Go(func() {
 			defer leave()
-			l.shake(conn, tls)
+			l.shake(conn, tls, over)
 		})
 	}
 }
 
-// shake takes a connection over TCP through its handshake to greet.
-func (l *Listener) shake(conn net.Conn, config *tls.Config) {
+// shake takes such a connection through its handshake to greet.
+func (l *Listener) shake(conn net.Conn, config *tls.Config, over Carrier) {
 	ctx, cancel := context.WithTimeout(l.closing, handshakeTimeout)
 	defer cancel()
-	c, err := secure(ctx, l.cfg, conn, config, false)
+	c, err := secure(ctx, l.cfg, conn, config, over, false)
 	if err != nil {
 		l.cfg.Log.Debug("handshake failed", "err", err)
 		return

@@ -203,7 +203,7 @@ func TestOpenBeyondTheLimit(t *testing.T) { overEach(t, checkOpenBeyondTheLimit)
 
 func checkOpenBeyondTheLimit(t *testing.T, via Carrier) {
 	_, relay := pair(t, via) // the edge does not accept
-	for range map[Carrier]int{QUIC: maxStreams, TCP: maxTCPStreams}[via] {
+	for range map[Carrier]int{QUIC: maxStreams, TCP: maxTCPStreams, Overlay: maxTCPStreams}[via] {
 		if !relay.enter() {
 			t.Fatal("draining")
 		}

@@ -45,6 +45,7 @@ const (
 // QUIC: a limit of streams that the opener knows, an end of reading that the
 // writer hears of, and the session's last word (see tcpLink).
 type tcpCarrier struct {
+	over     Carrier // TCP or Overlay
 	conn     *tls.Conn
 	mux      *yamux.Session
 	link     *tcpLink
@@ -57,12 +58,12 @@ type tcpCarrier struct {
 }
 
 // newTCP starts yamux on a connection whose handshake is done.
-func newTCP(cfg Config, conn *tls.Conn, under *records, dialer bool) (*tcpCarrier, error) {
+func newTCP(cfg Config, conn *tls.Conn, under *records, over Carrier, dialer bool) (*tcpCarrier, error) {
 	start, most, theirs := yamux.Server, maxTCPStreams, maxTCPCalls+1
 	if dialer {
 		start, most, theirs = yamux.Client, theirs, most // the control stream is the dialer's
 	}
-	c := &tcpCarrier{conn: conn, link: newTCPLink(conn, under, dialer), incoming: make(chan *yamux.Stream), most: int32(most)}
+	c := &tcpCarrier{over: over, conn: conn, link: newTCPLink(conn, under, dialer), incoming: make(chan *yamux.Stream), most: int32(most)}
 	config := yamuxConfig(cfg.Idle)
 	config.MaxIncomingStreams = uint32(theirs)
 	c.patience = config.ConnectionWriteTimeout
@@ -106,7 +107,7 @@ func (c *tcpCarrier) receive(end context.CancelCauseFunc) {
 	}
 }
 
-func (c *tcpCarrier) kind() Carrier { return TCP }
+func (c *tcpCarrier) kind() Carrier { return c.over }
 
 func (c *tcpCarrier) open() (line, error) {
 	if c.mine.Add(1) > c.most {
@@ -301,11 +302,22 @@ func shakeTCP(ctx context.Context, cfg Config, a netip.AddrPort, peer identity.I
 	if err != nil {
 		return nil, err
 	}
-	return secure(ctx, cfg, raw, cfg.recordTLS(identity.Only(peer)), true)
+	return secure(ctx, cfg, raw, cfg.recordTLS(identity.Only(peer)), TCP, true)
+}
+
+// dialOverlay has the connection made by one who knows the way.
+func dialOverlay(ctx context.Context, cfg Config, addr string, peer identity.ID) (*tcpCarrier, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	raw, err := cfg.Dial(ctx, Overlay.String(), addr)
+	if err != nil {
+		return nil, err
+	}
+	return secure(ctx, cfg, raw, cfg.recordTLS(identity.Only(peer)), Overlay, true)
 }
 
 // secure finishes the handshake and starts yamux.
-func secure(ctx context.Context, cfg Config, raw net.Conn, config *tls.Config, dialer bool) (c *tcpCarrier, err error) {
+func secure(ctx context.Context, cfg Config, raw net.Conn, config *tls.Config, over Carrier, dialer bool) (c *tcpCarrier, err error) {
 	tuneTCP(raw)
 	under, start := &records{Conn: raw}, tls.Server
 	if dialer {
@@ -316,7 +328,7 @@ func secure(ctx context.Context, cfg Config, raw net.Conn, config *tls.Config, d
 		if got := conn.ConnectionState().NegotiatedProtocol; got != wire.ALPN {
 			err = fmt.Errorf("the peer speaks %q, not %s", cmp.Or(got, "nothing we know"), wire.ALPN)
 		} else {
-			c, err = newTCP(cfg, conn, under, dialer)
+			c, err = newTCP(cfg, conn, under, over, dialer)
 		}
 	}
 	if err != nil {

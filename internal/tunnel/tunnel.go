@@ -94,9 +94,11 @@ type Config struct {
 	// Listener, if not nil, takes sessions over TCP beside those over QUIC. It is
 	// closed with the tunnel's Listener.
 	Listener net.Listener
+	// Overlay, if not nil, takes sessions over another network's streams. It is closed with the tunnel's Listener.
+	Overlay net.Listener
 	// Carrier is what the dialer uses; the zero value chooses by itself.
 	Carrier Carrier
-	// Dial is how the dialer connects over TCP; nil is the system's way.
+	// Dial is how the dialer connects over TCP, and over an overlay, where it finds the peer by itself; nil is the system's way.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	first uint16 // size of the first datagrams over QUIC, for a trial; 0: the usual

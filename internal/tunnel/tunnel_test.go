@@ -26,10 +26,10 @@ func testKey(t testing.TB, b byte) identity.Key {
 	return k
 }
 
-// overEach runs a test over QUIC and over TCP: what a session promises does not
+// overEach runs a test over each carrier: what a session promises does not
 // depend on its carrier.
 func overEach(t *testing.T, f func(t *testing.T, via Carrier)) {
-	for _, via := range []Carrier{QUIC, TCP} {
+	for _, via := range []Carrier{QUIC, TCP, Overlay} {
 		t.Run(via.String(), func(t *testing.T) { f(t, via) })
 	}
 }
@@ -37,6 +37,9 @@ func overEach(t *testing.T, f func(t *testing.T, via Carrier)) {
 func edgeConfigOver(t testing.TB, via Carrier) Config {
 	c := edgeConfig(t)
 	c.Carrier = via
+	if via == Overlay {
+		c.Dial = overlay(t).dial
+	}
 	return c
 }
 
@@ -68,6 +71,7 @@ func listen(t testing.TB, cfg Config) *Listener {
 	}
 	t.Cleanup(func() { pc.Close() })
 	cfg.Listener = tcp
+	cfg.Overlay = overlay(t).listener(pc.LocalAddr().String())
 	l, err := Listen(cfg, pc)
 	if err != nil {
 		t.Fatal(err)
