@@ -21,7 +21,7 @@ func (e *Edge) newSeal() (*seal.Seal, error) {
 		Clock: e.cfg.Clock, Log: e.cfg.Log,
 	}
 	if cfg.Sockets = e.cfg.Dial == nil; cfg.Sockets {
-		cfg.Hosts = hostsPath
+		cfg.Hosts, cfg.Routers = hostsPath, outside.Near
 	}
 	return seal.New(cfg)
 }

@@ -9,7 +9,7 @@ import "net/netip"
 // The zero Gate already refuses everything that IANA does not call globally reachable. Own and
 // Network add what only the caller can know. There is no switch that removes a rule.
 type Gate struct {
-	Own     []netip.Prefix // this machine's addresses with the prefixes they live in, unmasked
+	Own     []netip.Prefix // this machine's addresses with the prefixes they live in, unmasked; its routers and DNS servers
 	Network []netip.Addr   // addresses of relays and the hub: traffic to them would loop
 }
 
@@ -59,7 +59,7 @@ func (g Gate) checkOurs(a netip.Addr) error {
 			own = netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0))
 		}
 		if own.Addr() == a {
-			return denied("dest_self", "%s is this machine", a)
+			return denied("dest_self", "%s is this machine, its router or its DNS server", a)
 		}
 		if own.IsValid() && own.Masked().Contains(a) {
 			return denied("dest_self_prefix", "%s is on this machine's own network", a) // whose size is nobody's business

@@ -46,9 +46,10 @@ func (s *Seal) attacks(home []netip.Prefix, v *victims, dns *trap) []attack {
 	}
 	port := v.at[0].Port()
 	all = append(all, fixed(port)...)
+	routers := s.cfg.Routers()
 	for _, p := range home[:min(len(home), maxOwn)] {
 		a := p.Addr().Unmap()
-		if a.IsLoopback() {
+		if a.IsLoopback() || slices.Contains(routers, a) {
 			continue
 		}
 		all = append(all, literal("A25", "this computer", a, port, webPorts[0])...)
@@ -59,8 +60,8 @@ func (s *Seal) attacks(home []netip.Prefix, v *victims, dns *trap) []attack {
 			all = append(all, named("a device at home", n, webPorts[0])...)
 		}
 	}
-	for _, router := range s.cfg.Routers() {
-		all = append(all, literal("A25", "your router", router.Unmap(), slices.Concat(webPorts, routerPorts)...)...)
+	for _, router := range routers {
+		all = append(all, literal("A25", "your router or DNS server", router, slices.Concat(webPorts, routerPorts)...)...)
 	}
 	return append(all, hostsFile(s.cfg.Hosts, s.cfg.Out.Gate())...)
 }

@@ -49,7 +49,8 @@ type Config struct {
 	Out outside.Dialer
 	// Sockets: Out.Dial opens sockets of this machine, and so has to refuse by itself. A test's closed world has none.
 	Sockets bool
-	// Own lists this machine's addresses with their prefixes as they are now, Routers its gateways and DNS servers.
+	// Own lists this machine's addresses with their prefixes as they are now, Routers its gateways and DNS servers, which
+	// may be among them.
 	Own     func() []netip.Prefix
 	Routers func() []netip.Addr
 	Hosts   string // path of the hosts file, empty for none

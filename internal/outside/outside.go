@@ -114,17 +114,17 @@ func Dial(gate func() policy.Gate) func(context.Context, netip.AddrPort) (net.Co
 	}
 }
 
-// Own lists the addresses of this machine's interfaces with the prefixes they live in.
+// Own lists the addresses of this machine's interfaces with the prefixes they live in, and those that Near lists.
 func Own() []netip.Prefix {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil // private ranges are refused without it
-	}
 	var own []netip.Prefix
+	addrs, _ := net.InterfaceAddrs() // without them private ranges are refused all the same
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil {
 			own = append(own, p)
 		}
+	}
+	for _, a := range Near() {
+		own = append(own, netip.PrefixFrom(a, a.BitLen()))
 	}
 	return own
 }

@@ -25,7 +25,8 @@ import (
 // nothing leaves: no namespace has an uplink. The site has a prefix of its own, since an edge refuses its own prefix.
 const (
 	backbone = "44.128.0.10" // hub and relay
-	siteHost = "44.128.1.20" // web site and resolver
+	siteHost = "44.128.1.20" // web site
+	resolver = "44.128.1.53" // not the site's address: an edge reaches its own DNS server for nobody
 	siteName = "shop.example"
 	trapName = "router.example" // resolves to a home router's address
 )
@@ -52,7 +53,7 @@ func newLab(t *testing.T, homes int) *lab {
 	}
 	l.cleanNamespace(l.net)
 	l.ip("-n", l.net, "link", "set", "lo", "up")
-	for _, address := range []string{backbone, siteHost} {
+	for _, address := range []string{backbone, siteHost, resolver} {
 		l.ip("-n", l.net, "addr", "add", address+"/32", "dev", "lo")
 	}
 	for n := range homes {
@@ -86,7 +87,7 @@ func (l *lab) addHome(n int) {
 	if err := os.MkdirAll(etc, 0o755); err != nil {
 		l.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(etc, "resolv.conf"), []byte("nameserver "+siteHost+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(etc, "resolv.conf"), []byte("nameserver "+resolver+"\n"), 0o644); err != nil {
 		l.t.Fatal(err)
 	}
 	l.home = append(l.home, name)
@@ -148,7 +149,7 @@ func (l *lab) serveSite(handler http.Handler) {
 	web, _ := l.listen("tcp", siteHost+":80")
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(web) //nolint:errcheck // ends with Close
-	_, dns := l.listen("udp", siteHost+":53")
+	_, dns := l.listen("udp", resolver+":53")
 	go serveDNS(dns, map[string]netip.Addr{
 		siteName + ".": netip.MustParseAddr(siteHost), trapName + ".": netip.MustParseAddr("192.168.11.1"),
 	})

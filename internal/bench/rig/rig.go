@@ -18,7 +18,8 @@ import "errors"
 const (
 	Street = "44.128.0.10" // hub, relay, entries and clients
 	second = "44.128.0.11" // hub and relay of a second network, towards which nothing goes by UDP
-	Site   = "44.128.1.20" // web site and resolver
+	Site   = "44.128.1.20" // web site
+	dns    = "44.128.1.53" // resolver: not the site's address, for an edge reaches its own DNS server for nobody
 	Home   = "192.168.11.2"
 	Door   = "192.168.11.1" // the street's end of the home line
 

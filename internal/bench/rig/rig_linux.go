@@ -85,11 +85,14 @@ func (r *Rig) join(c Config) error {
 		r.Street.IP("addr", "add", Street+"/32", "dev", "lo"),
 		r.Street.IP("addr", "add", second+"/32", "dev", "lo"),
 		r.Site.IP("addr", "add", Site+"/32", "dev", "lo"),
+		r.Site.IP("addr", "add", dns+"/32", "dev", "lo"),
 		r.Home.IP("route", "add", "44.128.0.0/24", "via", Door, "src", Home),
 		r.Home.IP("rule", "add", "to", second, "ipproto", "udp", "prohibit"),
 		r.Home.IP("route", "add", Site+"/32", "via", siteToHome),
+		r.Home.IP("route", "add", dns+"/32", "via", siteToHome),
 		// The direct road, without any program between, goes through the home as a router.
 		r.Street.IP("route", "add", Site+"/32", "via", Home, "src", Street),
+		r.Street.IP("route", "add", dns+"/32", "via", Home, "src", Street),
 		r.Site.IP("route", "add", Street+"/32", "via", homeToSite),
 		r.Site.IP("route", "add", "192.168.11.0/24", "via", homeToSite),
 	)

@@ -59,7 +59,7 @@ func Blob(received func(n int)) http.Handler {
 
 // serveDNS answers the rig's few names at the site, until the rig is closed.
 func (s *Space) serveDNS() error {
-	socket, err := s.ListenPacket(net.JoinHostPort(Site, "53"))
+	socket, err := s.ListenPacket(net.JoinHostPort(dns, "53"))
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type Space struct {
 // NewSpace makes a namespace whose loopback is up. Its resolver is the site.
 func NewSpace(name, dir string) (*Space, error) {
 	resolver := filepath.Join(dir, name+".resolv.conf")
-	if err := os.WriteFile(resolver, []byte("nameserver "+Site+"\noptions timeout:2 attempts:2\n"), 0o644); err != nil {
+	if err := os.WriteFile(resolver, []byte("nameserver "+dns+"\noptions timeout:2 attempts:2\n"), 0o644); err != nil {
 		return nil, err
 	}
 	s := &Space{name: name, work: make(chan func()), done: make(chan struct{})}
