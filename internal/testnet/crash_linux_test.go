@@ -9,11 +9,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -125,16 +127,39 @@ func TestCrawlSurvivesKillOfEveryRole(t *testing.T) {
 	t.Log(l.output(l.net, bin("sward"), "audit", filepath.Join(hubDir, "books")))
 }
 
-// build compiles the programs once, as they ship, and returns where they are.
-func build(t *testing.T) func(string) string {
-	t.Helper()
-	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "../../cmd/sward", "../../cmd/sward-edge")
+// programsDir is where the programs are, once they have been built.
+var programsDir string
+
+// programs compiles them once for all tests, as they ship.
+var programs = sync.OnceValue(func() error {
+	dir, err := os.MkdirTemp("", "sward-testnet-")
+	if err != nil {
+		return err
+	}
+	programsDir = dir
+	cmd := exec.Command("go", "build", "-o", dir, "../../cmd/sward", "../../cmd/sward-edge")
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+		return fmt.Errorf("build: %w\n%s", err, out)
 	}
-	return func(name string) string { return filepath.Join(dir, name) }
+	return nil
+})
+
+// build tells where the programs are.
+func build(t *testing.T) func(string) string {
+	t.Helper()
+	if err := programs(); err != nil {
+		t.Fatal(err)
+	}
+	return func(name string) string { return filepath.Join(programsDir, name) }
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if programsDir != "" {
+		os.RemoveAll(programsDir)
+	}
+	os.Exit(code)
 }
 
 type jobStatus struct {

@@ -29,6 +29,11 @@ const (
 	resolver = "44.128.1.53" // not the site's address: an edge reaches its own DNS server for nobody
 	siteName = "shop.example"
 	trapName = "router.example" // resolves to a home router's address
+
+	mixedName    = "mixed.example"    // to the site and the router
+	rebindName   = "rebind.example"   // to the site, and from then on to the router
+	printerName  = "printer.example"  // to a printer in the home's own IPv6 network
+	homePrinter6 = "2a02:8071:1:2::9" // globally reachable, and at home
 )
 
 // lab is the isolated net: one namespace for the backbone and the site, one for each edge's home.
@@ -71,7 +76,8 @@ func (l *lab) cleanNamespace(name string) {
 
 // addHome makes a namespace with a private LAN address and a default route, and a resolver of its own.
 func (l *lab) addHome(n int) {
-	name, inside, outside := fmt.Sprintf("%s-h%d", l.net, n), fmt.Sprintf("sw%d-%d", os.Getpid()%10000, n), fmt.Sprintf("sx%d-%d", os.Getpid()%10000, n)
+	name := fmt.Sprintf("%s-h%d", l.net, n)
+	inside, outside := l.ports(n)
 	l.ip("netns", "add", name)
 	l.cleanNamespace(name)
 	l.ip("link", "add", inside, "type", "veth", "peer", "name", outside)
@@ -93,6 +99,11 @@ func (l *lab) addHome(n int) {
 	l.home = append(l.home, name)
 }
 
+// ports are the ends of a home's line: in the home, and on the backbone.
+func (l *lab) ports(n int) (inside, outside string) {
+	return fmt.Sprintf("sw%d-%d", os.Getpid()%10000, n), fmt.Sprintf("sx%d-%d", os.Getpid()%10000, n)
+}
+
 func (l *lab) ip(args ...string) {
 	l.t.Helper()
 	if out, err := exec.CommandContext(l.t.Context(), "ip", args...).CombinedOutput(); err != nil {
@@ -101,17 +112,20 @@ func (l *lab) ip(args ...string) {
 }
 
 // inside calls do on a thread that stands in the backbone's namespace. Sockets that do opens belong to it for good.
-func (l *lab) inside(do func() error) error {
+func (l *lab) inside(do func() error) error { return l.in(l.net, do) }
+
+// in calls do on a thread that stands in a namespace.
+func (l *lab) in(namespace string, do func() error) error {
 	failed := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // not unlocked: a thread that has moved dies with its goroutine
-		fd, err := unix.Open("/run/netns/"+l.net, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open("/run/netns/"+namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err == nil {
 			defer unix.Close(fd)
 			err = unix.Setns(fd, unix.CLONE_NEWNET)
 		}
 		if err != nil {
-			failed <- fmt.Errorf("enter %s: %w", l.net, err)
+			failed <- fmt.Errorf("enter %s: %w", namespace, err)
 			return
 		}
 		failed <- do()
@@ -150,14 +164,18 @@ func (l *lab) serveSite(handler http.Handler) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(web) //nolint:errcheck // ends with Close
 	_, dns := l.listen("udp", resolver+":53")
-	go serveDNS(dns, map[string]netip.Addr{
-		siteName + ".": netip.MustParseAddr(siteHost), trapName + ".": netip.MustParseAddr("192.168.11.1"),
+	site, trap := netip.MustParseAddr(siteHost), netip.MustParseAddr("192.168.11.1")
+	go serveDNS(dns, map[string][][]netip.Addr{
+		siteName + ".": {{site}}, trapName + ".": {{trap}},
+		mixedName + ".": {{site, trap}}, rebindName + ".": {{site}, {trap}}, printerName + ".": {{netip.MustParseAddr(homePrinter6)}},
 	})
 	l.t.Cleanup(func() { server.Close(); dns.Close() })
 }
 
-// serveDNS answers A questions from a table, until the socket is closed.
-func serveDNS(socket net.PacketConn, table map[string]netip.Addr) {
+// serveDNS answers questions for addresses from a table, until the socket is closed. The first question of a type is answered
+// with the first set, and so on; the last set stays.
+func serveDNS(socket net.PacketConn, table map[string][][]netip.Addr) {
+	asked := map[dnsmessage.Question]int{}
 	buf := make([]byte, 1500)
 	for {
 		n, from, err := socket.ReadFrom(buf)
@@ -170,15 +188,20 @@ func serveDNS(socket net.PacketConn, table map[string]netip.Addr) {
 		}
 		q := m.Questions[0]
 		m.Header.Response, m.Header.RecursionAvailable, m.Additionals = true, true, nil
-		address, known := table[strings.ToLower(q.Name.String())]
-		switch {
-		case !known:
+		sets, known := table[strings.ToLower(q.Name.String())]
+		if !known {
 			m.Header.RCode = dnsmessage.RCodeNameError
-		case q.Type == dnsmessage.TypeA:
-			m.Answers = []dnsmessage.Resource{{
-				Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, Type: dnsmessage.TypeA, TTL: 1},
-				Body:   &dnsmessage.AResource{A: address.As4()},
-			}}
+		} else {
+			for _, a := range sets[min(asked[q], len(sets)-1)] {
+				header := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, Type: q.Type, TTL: 0}
+				switch {
+				case a.Is4() && q.Type == dnsmessage.TypeA:
+					m.Answers = append(m.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: a.As4()}})
+				case a.Is6() && q.Type == dnsmessage.TypeAAAA:
+					m.Answers = append(m.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
+				}
+			}
+			asked[q]++
 		}
 		if answer, err := m.Pack(); err == nil {
 			socket.WriteTo(answer, from) //nolint:errcheck // the resolver asks again
