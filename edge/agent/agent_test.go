@@ -169,7 +169,7 @@ func TestARunningEdgeIsSeenPausedAndResumed(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := do(ctx, nil, "run", "--dir", dir, "--log", "error")
+		_, err := do(ctx, nil, "run", "--dir", dir, "--log", "debug", "--log-file", filepath.Join(dir, "edge.log"))
 		ended <- err
 	}()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -207,6 +207,9 @@ func TestARunningEdgeIsSeenPausedAndResumed(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("run ended with: %v", err)
+	}
+	if log, err := os.ReadFile(filepath.Join(dir, "edge.log")); err != nil || !bytes.Contains(log, []byte("level=DEBUG")) {
+		t.Errorf("the log file holds %q (%v)", log, err)
 	}
 	if _, err := do(t.Context(), nil, "status", "--dir", dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("status after the end: got %v, want %v", err, os.ErrNotExist)

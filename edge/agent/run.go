@@ -17,7 +17,7 @@ import (
 )
 
 type runFlags struct {
-	dir, level, format, debug string
+	dir, level, format, debug, logFile string
 }
 
 func runCommand(version string) *cobra.Command {
@@ -32,13 +32,23 @@ func runCommand(version string) *cobra.Command {
 	dirFlag(cmd, &f.dir)
 	cmd.Flags().StringVar(&f.level, "log", "info", "log level: debug, info, warn, error")
 	cmd.Flags().StringVar(&f.format, "log-format", "text", "log format: text, json")
+	cmd.Flags().StringVar(&f.logFile, "log-file", "", "write the log to this file instead of standard error; turned over at 1 MiB, three old ones kept")
 	cmd.Flags().StringVar(&f.debug, "debug", "", "loopback address of metrics and pprof; empty is none")
 	return cmd
 }
 
 func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 	ctx := cmd.Context()
-	log, err := daemon.Logger(cmd.ErrOrStderr(), f.level, f.format)
+	logTo := cmd.ErrOrStderr()
+	if f.logFile != "" {
+		file, err := daemon.OpenLogFile(f.logFile)
+		if err != nil {
+			return fmt.Errorf("--log-file: %w", err)
+		}
+		defer file.Close()
+		logTo = file
+	}
+	log, err := daemon.Logger(logTo, f.level, f.format)
 	if err != nil {
 		return err
 	}
