@@ -18,7 +18,7 @@ func newMapper(cfg Config) (*portmap.Mapper, error) {
 	if !ok {
 		return nil, errors.New("edge: a port mapping needs a UDP socket")
 	}
-	return portmap.New(portmap.Config{Port: uint16(addr.Port), Log: cfg.Log})
+	return portmap.New(portmap.Config{Port: uint16(addr.Port), On: true, Log: cfg.Log})
 }
 
 // own lists what the address gate calls this machine: the interfaces' addresses and, when a router has told it, the

@@ -105,7 +105,12 @@ func Start(t testing.TB, s *rig.Space, role string, args ...string) *Actor {
 		close(a.told)
 		a.err = a.cmd.Wait()
 	}()
-	t.Cleanup(a.Kill)
+	t.Cleanup(func() {
+		a.Kill()
+		if t.Failed() {
+			t.Logf("%s:\n%s", role, a.said.String())
+		}
+	})
 	return a
 }
 

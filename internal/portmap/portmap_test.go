@@ -25,18 +25,18 @@ func TestMapperMapsRenewsAndRemoves(t *testing.T) {
 			home := newHomeRouter(t, service)
 			m := mapper(t, home)
 			for range 2 { // the second renews
-				if err := m.mapOnce(t.Context()); err != nil {
+				if err := once(t, m); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want := map[uint16]mapping{4433: {Client: "127.0.0.1", Port: 4433, Lease: 3600, Label: mapLabel, Adds: 2}}
+			want := map[uint16]entry{4433: {Client: "127.0.0.1", Port: 4433, Lease: 3600, Label: "sward edge", Adds: 2}}
 			if diff := cmp.Diff(want, home.mapped()); diff != "" {
 				t.Errorf("router has, want (-) got (+):\n%s", diff)
 			}
 			if got, ok := m.External(); !ok || got != netip.MustParseAddrPort("203.0.113.7:4433") {
 				t.Errorf("external address is %v, %v", got, ok)
 			}
-			m.unmap(t.Context())
+			m.close(t.Context())
 			if got := home.mapped(); len(got) != 0 {
 				t.Errorf("left on the router: %v", got)
 			}
@@ -67,13 +67,13 @@ func TestMapperFallsBackToPermanentLease(t *testing.T) {
 	home := newHomeRouter(t, "WANIPConnection:1")
 	home.onlyPermanent = true
 	m := mapper(t, home)
-	if err := m.mapOnce(t.Context()); err != nil {
+	if err := once(t, m); err != nil {
 		t.Fatal(err)
 	}
 	if got := home.mapped()[4433]; got.Lease != 0 || got.Port != 4433 {
-		t.Errorf("router has %+v, want a permanent mapping", got)
+		t.Errorf("router has %+v, want a permanent entry", got)
 	}
-	m.unmap(t.Context())
+	m.close(t.Context())
 	if got := home.mapped(); len(got) != 0 {
 		t.Errorf("left on the router: %v", got)
 	}
@@ -81,22 +81,22 @@ func TestMapperFallsBackToPermanentLease(t *testing.T) {
 
 func TestMapperTakesAnotherPortOnConflict(t *testing.T) {
 	home := newHomeRouter(t, "WANIPConnection:2")
-	console := mapping{Client: "192.168.1.20", Port: 4433}
+	console := entry{Client: "192.168.1.20", Port: 4433}
 	home.mappings[4433] = console
 	m := mapper(t, home)
-	if err := m.mapOnce(t.Context()); err != nil {
+	if err := once(t, m); err != nil {
 		t.Fatal(err)
 	}
 	got := home.mapped()
 	if got[4433] != console {
-		t.Errorf("the neighbour's mapping is now %+v", got[4433])
+		t.Errorf("the neighbour's entry is now %+v", got[4433])
 	}
 	at, ok := m.External()
 	if !ok || at.Port() < 1<<15 || got[at.Port()].Port != 4433 {
 		t.Errorf("external %v, %v, router has %v", at, ok, got)
 	}
 	before := at
-	if err := m.mapOnce(t.Context()); err != nil {
+	if err := once(t, m); err != nil {
 		t.Fatal(err)
 	}
 	if at, _ := m.External(); at != before {
@@ -105,12 +105,15 @@ func TestMapperTakesAnotherPortOnConflict(t *testing.T) {
 }
 
 func TestMapperSkipsRouterWithoutPublicAddress(t *testing.T) {
-	for _, address := range []string{"192.168.178.2", "10.1.2.3", "172.16.0.9", "100.64.7.7", "192.0.0.2", "169.254.3.3", "127.0.0.1", "0.0.0.0"} {
+	for address, want := range map[string]Problem{
+		"192.168.178.2": DoubleNAT, "10.1.2.3": DoubleNAT, "172.16.0.9": DoubleNAT, "169.254.3.3": DoubleNAT, "127.0.0.1": DoubleNAT,
+		"100.64.7.7": CarrierNAT, "192.0.0.2": CarrierNAT, "0.0.0.0": Offline,
+	} {
 		home := newHomeRouter(t, "WANIPConnection:2")
 		home.address = address
 		m := mapper(t, home)
-		if err := m.mapOnce(t.Context()); !errors.Is(err, ErrNotPublic) {
-			t.Errorf("router at %s: got %v, want ErrNotPublic", address, err)
+		if err := once(t, m); !errors.Is(err, want) {
+			t.Errorf("router at %s: got %v, want %v", address, err, want)
 		}
 		if got := home.mapped(); len(got) != 0 {
 			t.Errorf("router at %s: mapped %v", address, got)
@@ -123,7 +126,7 @@ func TestMapperFailures(t *testing.T) {
 		breaks func(*homeRouter)
 		says   string
 	}{
-		"no port mapping":       {func(h *homeRouter) { h.service = "Layer3Forwarding:1" }, "does not map ports"},
+		"no port entry":         {func(h *homeRouter) { h.service = "Layer3Forwarding:1" }, "opens ports"},
 		"offline":               {func(h *homeRouter) { h.address = "" }, "no address"},
 		"refuses all":           {func(h *homeRouter) { h.refuse = 606 }, "606"},
 		"always in conflict":    {func(h *homeRouter) { h.refuse = upnpConflict }, "718"},
@@ -136,7 +139,7 @@ func TestMapperFailures(t *testing.T) {
 			home := newHomeRouter(t, "WANIPConnection:2")
 			m := mapper(t, home)
 			c.breaks(home)
-			err := m.mapOnce(t.Context())
+			err := once(t, m)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want an error that says %q", err, c.says)
 			}
@@ -150,18 +153,18 @@ func TestMapperFailures(t *testing.T) {
 func TestMapperForgetsALostRouter(t *testing.T) {
 	home := newHomeRouter(t, "WANIPConnection:2")
 	m := mapper(t, home)
-	if err := m.mapOnce(t.Context()); err != nil {
+	if err := once(t, m); err != nil {
 		t.Fatal(err)
 	}
 	home.refuse = 501
-	if err := m.mapOnce(t.Context()); err == nil {
+	if err := once(t, m); err == nil {
 		t.Error("a failed renewal is no error")
 	}
 	if got, ok := m.External(); ok {
 		t.Errorf("external address is %v after a failed renewal", got)
 	}
 	home.refuse = 0
-	if err := m.mapOnce(t.Context()); err != nil {
+	if err := once(t, m); err != nil {
 		t.Errorf("after the router came back: %v", err)
 	}
 }
@@ -172,7 +175,7 @@ func TestRouterMustBeAtHome(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := findRouter(t.Context(), u); err == nil || !strings.Contains(err.Error(), "home network") {
+		if _, err := describe(t.Context(), u); err == nil || !strings.Contains(err.Error(), "home network") {
 			t.Errorf("%s: got %v, want a refusal", place, err)
 		}
 	}
@@ -184,13 +187,21 @@ func TestMapperNeedsAPort(t *testing.T) {
 	}
 }
 
+// once makes one pass, as keep does.
+func once(t *testing.T, m *Mapper) error {
+	t.Helper()
+	err := m.pass(t.Context())
+	m.report(err)
+	return err
+}
+
 func mapper(t *testing.T, home *homeRouter) *Mapper {
 	t.Helper()
 	root, err := url.Parse(home.server.URL + "/desc.xml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(Config{Port: 4433, Root: root, Log: slog.New(slog.DiscardHandler)})
+	m, err := New(Config{Port: 4433, On: true, Root: root, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +209,7 @@ func mapper(t *testing.T, home *homeRouter) *Mapper {
 }
 
 // homeRouter is a small Internet Gateway Device: a description and the SOAP calls
-// of one port mapping service.
+// of one port entry service.
 type homeRouter struct {
 	server *httptest.Server
 	added  chan struct{} // told at each AddPortMapping, when somebody listens
@@ -210,10 +221,10 @@ type homeRouter struct {
 	refuse        int    // answer every AddPortMapping with this error
 	control, base string // as in the description
 	endless       bool
-	mappings      map[uint16]mapping
+	mappings      map[uint16]entry
 }
 
-type mapping struct {
+type entry struct {
 	Client string
 	Port   uint16
 	Lease  int
@@ -223,7 +234,7 @@ type mapping struct {
 
 func newHomeRouter(t *testing.T, service string) *homeRouter {
 	t.Helper()
-	h := &homeRouter{service: service, address: "203.0.113.7", control: "/ctl", mappings: map[uint16]mapping{}, added: make(chan struct{}, 1)}
+	h := &homeRouter{service: service, address: "203.0.113.7", control: "/ctl", mappings: map[uint16]entry{}, added: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /desc.xml", h.describe)
 	mux.HandleFunc("POST /ctl", h.call)
@@ -232,10 +243,10 @@ func newHomeRouter(t *testing.T, service string) *homeRouter {
 	return h
 }
 
-func (h *homeRouter) mapped() map[uint16]mapping {
+func (h *homeRouter) mapped() map[uint16]entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := map[uint16]mapping{}
+	all := map[uint16]entry{}
 	for port, m := range h.mappings {
 		all[port] = m
 	}
@@ -296,7 +307,7 @@ func (h *homeRouter) call(w http.ResponseWriter, r *http.Request) {
 			fault(w, upnpOnlyPermanent)
 			return
 		}
-		h.mappings[port] = mapping{Client: in["NewInternalClient"], Port: uint16(internal), Lease: lease, Label: in["NewPortMappingDescription"], Adds: old.Adds + 1}
+		h.mappings[port] = entry{Client: in["NewInternalClient"], Port: uint16(internal), Lease: lease, Label: in["NewPortMappingDescription"], Adds: old.Adds + 1}
 		select {
 		case h.added <- struct{}{}:
 		default:
