@@ -107,6 +107,20 @@ func openSpool(dir, network string, now func() time.Time) (*Spool, error) {
 	return s, nil
 }
 
+// ReadSpool gives what a spool holds for the hub, and changes nothing: another process may have it open, and be writing. What
+// the hub has confirmed in the last moments may still be among it.
+func ReadSpool(dir, network string) ([]Unsettled, error) {
+	var err error
+	for range 3 { // it may be written anew while it is read
+		s := &Spool{network: network, now: time.Now, entries: map[ChannelID]*spooled{}}
+		err = readJournal(dir, true, s.load)
+		if _, torn := errors.AsType[*Damage](err); err == nil || torn { // or half a record has been written
+			return s.Pending(maxSpool), nil
+		}
+	}
+	return nil, fmt.Errorf("read spool: %w", err)
+}
+
 // load applies one record of the journal.
 func (s *Spool) load(r Record) error {
 	s.grown += recordHeader + len(r.Body)

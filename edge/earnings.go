@@ -3,6 +3,7 @@ package edge
 import (
 	"cmp"
 	"context"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ const (
 	// earningsEvery is how often the hub is asked at most, however often the owner looks.
 	earningsEvery = 15 * time.Second
 	// earningsWait is how long an owner who looks waits for the hub, before what it said last is shown.
-	earningsWait = 5 * time.Second
+	earningsWait = 3 * time.Second
 )
 
 // Earnings is what the edge has earned, by day, down to the receipts. The hub's statement says what is settled; what both
@@ -94,6 +95,21 @@ func (e *Edge) Earnings(ctx context.Context) Earnings {
 	return earned
 }
 
+// ReadEarnings is Earnings for a program beside the edge, which may be running or not: it reads the state directory and asks
+// the hub itself. What a running edge has heard within the last minute may be missing.
+func ReadEarnings(ctx context.Context, hub HubClient, dir, network string, id identity.ID) (Earnings, error) {
+	pending, err := accounting.ReadSpool(filepath.Join(dir, spoolDir), network)
+	if err != nil {
+		return Earnings{}, err
+	}
+	statement, err := hub.Statement(ctx, accounting.StatementQuery{})
+	earned := earningsOf(id, statement, pending, openProofs(dir, network))
+	if err != nil {
+		earned.Problem = hubProblem(err)
+	}
+	return earned, nil
+}
+
 func (e *Edge) statement(ctx context.Context) (accounting.Statement, string) {
 	s := &e.stated
 	s.mu.Lock()
@@ -135,17 +151,22 @@ func earningsOf(edge identity.ID, s accounting.Statement, pending []accounting.U
 			all.Price = p
 		}
 	}
-	refs := kept.refs()
+	refs, here := kept.refs(), map[accounting.ChannelID]bool{}
+	for id := range refs {
+		here[id] = true
+	}
+	for _, u := range pending {
+		here[u.Receipt.Channel] = true
+	}
 	settled := map[accounting.ChannelID]carried{} // what the hub has credited, as far as is known here
 	for _, d := range s.Days {
 		day := EarnedDay{Day: d.Day, Up: d.Up, Down: d.Down, Points: d.Micro, Held: d.Held, Receipts: []EarnedReceipt{}}
 		for _, l := range d.Lines {
-			_, here := refs[l.Channel]
 			before := settled[l.Channel]
 			settled[l.Channel] = carried{before.up + l.Up, before.down + l.Down}
 			day.Receipts = append(day.Receipts, EarnedReceipt{
 				Channel: l.Channel, Serial: l.Serial, Relay: l.Relay, At: l.At, Up: l.Up, Down: l.Down, Points: l.Micro,
-				PerGiB: perGiB[l.Price], State: EarnedSettled, Here: here,
+				PerGiB: perGiB[l.Price], State: EarnedSettled, Here: here[l.Channel],
 			})
 		}
 		all.Days = append(all.Days, day)

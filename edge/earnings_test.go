@@ -41,6 +41,9 @@ func TestEarningsRestOnReceiptsThatCanBeShown(t *testing.T) {
 		t.Errorf("the receipt that waits: %+v, %v", shown, err)
 	}
 
+	if beside, err := ReadReceipt(dir, testNetwork, line.Channel); err != nil || beside.State != EarnedWaiting || beside.Serial != shown.Serial {
+		t.Errorf("a program beside the edge reads the receipt that waits as %+v, %v", beside, err)
+	}
 	relay.hub.setAway(false)
 	e.settleOnce(t.Context())
 	e.stated.asked = time.Time{} // the owner looks again later
@@ -52,8 +55,15 @@ func TestEarningsRestOnReceiptsThatCanBeShown(t *testing.T) {
 	if line.State != EarnedSettled || line.Up+line.Down != 2*n || line.Points != 133 || line.PerGiB != 700_000 || !line.Here {
 		t.Errorf("settled: %+v, want %d bytes for 133 micro-points", line, 2*n)
 	}
+	beside, err := ReadEarnings(t.Context(), relay.hub, dir, testNetwork, e.ID())
+	if err != nil || len(beside.Days) != 1 || beside.Days[0].Points != 133 || beside.Waiting.Receipts != 0 {
+		t.Errorf("a program beside the edge reads %+v, %v", beside, err)
+	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
+	}
+	if shown, err := ReadReceipt(dir, testNetwork, line.Channel); err != nil || !shown.Verified || shown.State != EarnedSettled {
+		t.Errorf("a program beside the edge reads the receipt %+v, %v", shown, err)
 	}
 
 	again, _ := testEdge(t, relay, site, func(c *Config) { c.Dir = dir })

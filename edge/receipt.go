@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"sward/accounting"
@@ -71,6 +72,24 @@ func (e *Edge) Receipt(id accounting.ChannelID) (Receipt, error) {
 		return Receipt{}, ErrNoReceipt
 	}
 	return kept.show(e.cfg.Network)
+}
+
+// ReadReceipt is Receipt for a program beside the edge, which may be running or not.
+func ReadReceipt(dir, network string, id accounting.ChannelID) (Receipt, error) {
+	pending, err := accounting.ReadSpool(filepath.Join(dir, spoolDir), network)
+	if err != nil {
+		return Receipt{}, err
+	}
+	kept, known := openProofs(dir, network).find(id)
+	for _, u := range pending {
+		if u.Receipt.Channel == id {
+			return receiptOf(network, u, kept)
+		}
+	}
+	if !known {
+		return Receipt{}, ErrNoReceipt
+	}
+	return kept.show(network)
 }
 
 // show reads a proof and checks it.

@@ -29,7 +29,7 @@ const (
 func Commands(version string) []*cobra.Command {
 	return []*cobra.Command{
 		initCommand(), runCommand(version),
-		statusCommand(), dashboardCommand(), logCommand(), doctorCommand(),
+		statusCommand(), dashboardCommand(), logCommand(), earningsCommand(), receiptCommand(), doctorCommand(),
 		pauseCommand(), resumeCommand(),
 		identityCommand(), versionCommand(version),
 	}
