@@ -17,6 +17,7 @@ const (
 	pathHistory   = "/v1/relay/history"
 	pathReport    = "/v1/relay/usage"
 	pathSettle    = "/v1/settle"
+	pathWhere     = "/v1/relay/where"
 	pathDirectory = "/v1/directory"
 	pathConsent   = "/v1/edge/consent"
 	pathAccount   = "/v1/edge/account"
@@ -64,6 +65,8 @@ type Heartbeat struct {
 	Proxy   string `json:"proxy,omitempty"`  // host:port of the partners' door
 	Tunnel  string `json:"tunnel,omitempty"` // host:port (UDP) that edges dial
 	Region  string `json:"region,omitempty"`
+	Reach   string `json:"reach,omitempty"` // host:port of the libp2p host; empty: it has none
+	Homes   []Home `json:"homes,omitempty"` // edges that let other relays come
 }
 
 // Orders is what the hub answers to a heartbeat: whom a relay must not serve, and which terms an owner may have
@@ -71,6 +74,7 @@ type Heartbeat struct {
 type Orders struct {
 	Suspended []identity.ID `json:"suspended"`
 	Consents  []Hash        `json:"consents"`
+	Peers     []identity.ID `json:"peers"`  // all relays of the network: who may come over a circuit
 	Relays    int           `json:"relays"` // heard of in the last minute, this one included: they share what a target stands
 }
 

@@ -74,6 +74,7 @@ type Book struct {
 	failed    error // the disk's: memory may be ahead of the journal, so nothing is accepted until the next Open
 	directory SignedDirectory
 	beats     map[identity.ID]beat // the relays' last heartbeats
+	homes     homes                // of edges, as relays say
 	closed    bool
 }
 

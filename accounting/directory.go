@@ -38,6 +38,7 @@ type DirectoryRelay struct {
 	ID     identity.ID `json:"id"`
 	Tunnel string      `json:"tunnel"` // host:port (UDP)
 	Region string      `json:"region"`
+	Reach  string      `json:"reach,omitempty"` // host:port of its libp2p host (UDP and TCP)
 }
 
 // SignedDirectory is a Directory with the exact bytes that were signed.

@@ -61,6 +61,9 @@ func (s *server) relayCalls() {
 	post(s, pathReport, relays, func(ctx context.Context, relay identity.ID, report UsageReport) (struct{}, error) {
 		return struct{}{}, b.ReportUsage(ctx, relay, report)
 	})
+	post(s, pathWhere, relays, func(ctx context.Context, _ identity.ID, c whereCall) (Whereabouts, error) {
+		return b.Whereabouts(ctx, c.Edge)
+	})
 	post(s, pathHistory, relays, func(ctx context.Context, _ identity.ID, c historyCall) (History, error) {
 		return b.History(ctx, c.Edge)
 	})

@@ -58,7 +58,7 @@ func TestClientsReachTheBook(t *testing.T) {
 	}
 	d, err := edge.Directory(ctx)
 	n.must(err)
-	if diff := cmp.Diff([]DirectoryRelay{{n.relay.ID(), "relay.example:444", "eu"}}, d.Relays); diff != "" {
+	if diff := cmp.Diff([]DirectoryRelay{{ID: n.relay.ID(), Tunnel: "relay.example:444", Region: "eu"}}, d.Relays); diff != "" {
 		t.Errorf("relays of the directory (-want +got):\n%s", diff)
 	}
 

@@ -23,7 +23,7 @@ type beat struct {
 
 // Heartbeat notes that a relay is there, takes over the addresses it tells, and returns what it has to obey.
 func (b *Book) Heartbeat(ctx context.Context, relay identity.ID, h Heartbeat) (Orders, error) {
-	if len(h.Agent) > wire.MaxAgent || h.Edges < 0 || h.Streams < 0 {
+	if len(h.Agent) > wire.MaxAgent || len(h.Reach) > maxAddress || h.Edges < 0 || h.Streams < 0 {
 		return Orders{}, wire.Errorf(wire.BadRequest, "malformed heartbeat")
 	}
 	b.mu.Lock()
@@ -34,6 +34,13 @@ func (b *Book) Heartbeat(ctx context.Context, relay identity.ID, h Heartbeat) (O
 	if err := b.admitLocked(ctx, RelayInfo{ID: relay, Proxy: h.Proxy, Tunnel: h.Tunnel, Region: h.Region}); err != nil {
 		return Orders{}, err
 	}
+	if err := b.homes.note(relay, h.Homes, b.cfg.Clock()); err != nil {
+		return Orders{}, err
+	}
+	if b.beats[relay].Reach != h.Reach {
+		b.directory = SignedDirectory{} // signed anew when it is next asked for
+	}
+	h.Homes = nil // noted
 	b.beats[relay] = beat{h, b.cfg.Clock()}
 	orders := Orders{Consents: b.cfg.Consents}
 	for id := range b.state.barred {
@@ -41,6 +48,9 @@ func (b *Book) Heartbeat(ctx context.Context, relay identity.ID, h Heartbeat) (O
 	}
 	slices.SortFunc(orders.Suspended, compareIDs)
 	orders.Relays = b.presentLocked()
+	for _, r := range b.relaysLocked() {
+		orders.Peers = append(orders.Peers, r.ID)
+	}
 	return orders, nil
 }
 
@@ -107,7 +117,7 @@ func (b *Book) Directory(context.Context) (SignedDirectory, error) {
 	}
 	for _, r := range b.relaysLocked() {
 		if r.Tunnel != "" { // nothing was heard of it yet
-			d.Relays = append(d.Relays, DirectoryRelay{ID: r.ID, Tunnel: r.Tunnel, Region: r.Region})
+			d.Relays = append(d.Relays, DirectoryRelay{ID: r.ID, Tunnel: r.Tunnel, Region: r.Region, Reach: b.beats[r.ID].Reach})
 		}
 	}
 	signed, err := SignDirectory(b.cfg.Key, d)

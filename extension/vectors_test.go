@@ -123,11 +123,14 @@ func frames(t *testing.T) object {
 		name, body, _ := strings.Cut(s.Text(), " ")
 		all[name] = body
 	}
-	delete(all, "route")    // the hub says it, never to a node
-	delete(all, "observed") // said to agents: a browser dials names, and only those that the relay has screened
-	delete(all, "fields")   // skipped as unknown: a browser fetches without them
-	delete(all, "place")    // said by relays to the hub
-	delete(all, "demand")   // said by relays to agents
+	delete(all, "route")       // the hub says it, never to a node
+	delete(all, "observed")    // said to agents: a browser dials names, and only those that the relay has screened
+	delete(all, "fields")      // skipped as unknown: a browser fetches without them
+	delete(all, "place")       // said by relays to the hub
+	delete(all, "reach")       // said by agents to relays
+	delete(all, "dial-back")   // likewise
+	delete(all, "dialed-back") // the answer
+	delete(all, "demand")      // said by relays to agents
 	return all
 }
 

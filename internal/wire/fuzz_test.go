@@ -37,6 +37,9 @@ func FuzzReceiptSign(f *testing.F)   { fuzzCodec(f, ParseReceiptSign) }
 func FuzzDone(f *testing.F)          { fuzzCodec(f, ParseDone) }
 func FuzzPlace(f *testing.F)         { fuzzCodec(f, ParsePlace) }
 func FuzzObserved(f *testing.F)      { fuzzCodec(f, ParseObserved) }
+func FuzzReach(f *testing.F)         { fuzzCodec(f, ParseReach) }
+func FuzzDialBack(f *testing.F)      { fuzzCodec(f, ParseDialBack) }
+func FuzzDialedBack(f *testing.F)    { fuzzCodec(f, ParseDialedBack) }
 func FuzzRegrant(f *testing.F)       { fuzzCodec(f, ParseRegrant) }
 func FuzzRoute(f *testing.F)         { fuzzCodec(f, ParseRoute) }
 func FuzzOpen(f *testing.F)          { fuzzCodec(f, ParseOpen) }

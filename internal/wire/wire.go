@@ -46,13 +46,16 @@ type Type uint8
 // and that many bytes, n× is a count and that many items.
 const (
 	// Control stream.
-	TypeHello    Type = 0x01 // dialer→listener: version u16 | role u8 | apps u8 | streams u16 | clock i64 ms | network str8 | agent str8 | consent [32] | policy [32]
-	TypeWelcome  Type = 0x02 // listener→dialer: version u16 | clock i64 ms | streams u16 | step u32 | window u32 | region str8
-	TypeStatus   Type = 0x03 // edge→relay: flags u8 (1 paused) | room u64 | policy [32] | apps u8
-	TypeBye      Type = 0x04 // either: code u16 | detail str8
-	TypeObserved Type = 0x05 // relay→edge: address [16]
-	TypePlace    Type = 0x06 // relay→hub: edge [32] | country str8 | ASN u32
-	TypeDemand   Type = 0x07 // relay→edge: period u32 s | 15 counts u64 | lines u32 | weight, failing, delay, prefix u16 | fellows u32 | room left u16
+	TypeHello      Type = 0x01 // dialer→listener: version u16 | role u8 | apps u8 | streams u16 | clock i64 ms | network str8 | agent str8 | consent [32] | policy [32]
+	TypeWelcome    Type = 0x02 // listener→dialer: version u16 | clock i64 ms | streams u16 | step u32 | window u32 | region str8
+	TypeStatus     Type = 0x03 // edge→relay: flags u8 (1 paused) | room u64 | policy [32] | apps u8
+	TypeBye        Type = 0x04 // either: code u16 | detail str8
+	TypeObserved   Type = 0x05 // relay→edge: address [16]
+	TypePlace      Type = 0x06 // relay→hub: edge [32] | country str8 | ASN u32
+	TypeDemand     Type = 0x07 // relay→edge: period u32 s | 15 counts u64 | lines u32 | weight, failing, delay, prefix u16 | fellows u32 | room left u16
+	TypeDialBack   Type = 0x08 // edge→relay: port u16
+	TypeDialedBack Type = 0x09 // relay→edge: port u16 | code u16
+	TypeReach      Type = 0x0A // edge→relay: flags u8 (1 circuit) | port u16
 
 	TypeChannelAsk    Type = 0x10 // edge→relay: channel key [32] | nonce [16] | policy [32] | consent [32] | class u16
 	TypeChannelOffer  Type = 0x11 // relay→edge: channel body bytes16 | relay's signature [64]
@@ -77,7 +80,7 @@ const (
 )
 
 var typeNames = map[Type]string{
-	TypeHello: "hello", TypeWelcome: "welcome", TypeStatus: "status", TypeBye: "bye", TypeObserved: "observed", TypePlace: "place", TypeDemand: "demand",
+	TypeHello: "hello", TypeWelcome: "welcome", TypeStatus: "status", TypeBye: "bye", TypeObserved: "observed", TypePlace: "place", TypeDemand: "demand", TypeDialBack: "dial back", TypeDialedBack: "dialed back", TypeReach: "reach",
 	TypeChannelAsk: "channel ask", TypeChannelOffer: "channel offer", TypeChannelAccept: "channel accept",
 	TypeCount: "count", TypeReceiptOffer: "receipt offer", TypeReceiptSign: "receipt sign", TypeDone: "done", TypeRegrant: "regrant",
 	TypeOpen: "open", TypeOpened: "opened", TypeRoute: "route",
