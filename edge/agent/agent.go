@@ -30,7 +30,7 @@ func Commands(version string) []*cobra.Command {
 	return []*cobra.Command{
 		initCommand(), runCommand(version),
 		statusCommand(), dashboardCommand(), logCommand(), earningsCommand(), receiptCommand(), doctorCommand(),
-		pauseCommand(), resumeCommand(),
+		pauseCommand(), resumeCommand(), householdCommand(),
 		identityCommand(), versionCommand(version),
 	}
 }
