@@ -17,14 +17,19 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
+	"sward/accounting"
 	"sward/edge"
+	"sward/edge/diary"
+	"sward/edge/sense"
+	"sward/internal/identity"
 )
 
 const (
-	requestTimeout = 5 * time.Second // reading a request, writing an answer
-	maxHead        = 16 << 10        // bytes of a request's head
+	requestTimeout = 10 * time.Second // reading a request, writing an answer
+	maxHead        = 16 << 10         // bytes of a request's head
 )
 
 // Edge is what the dashboard shows and switches; *edge.Edge is it.
@@ -34,6 +39,16 @@ type Edge interface {
 	Traffic() edge.Traffic
 	Pause(time.Duration) error
 	Resume() error
+	Settings() edge.Settings
+	Change(edge.Settings) error
+	Ask(site string) (edge.Answer, error)
+	Senses() []sense.Fact
+	Diary() *diary.Diary
+	Earnings(context.Context) edge.Earnings
+	Receipt(accounting.ChannelID) (edge.Receipt, error)
+	Chances() edge.Chances
+	Household() accounting.HouseholdAnswer
+	HouseholdAct(ctx context.Context, act string, with identity.ID) error
 }
 
 var _ Edge = (*edge.Edge)(nil)
@@ -56,6 +71,7 @@ type Dashboard struct {
 	sessions *sessions
 	graph    *graph
 	streams  chan struct{} // one place for each event stream
+	changing sync.Mutex    // held while a form edits the settings
 }
 
 // New makes a dashboard. The error names what is missing or unsafe.
@@ -127,9 +143,38 @@ func (d *Dashboard) handler() http.Handler {
 	mux.HandleFunc("POST /pause", d.forOwner(d.postPause))
 	mux.HandleFunc("POST /resume", d.forOwner(d.postResume))
 	mux.HandleFunc("GET /events", d.forBrowser(d.getEvents))
+	for path, serve := range map[string]http.HandlerFunc{
+		"GET /api/earnings":          d.getEarnings,
+		"GET /api/receipt/{channel}": d.getReceipt,
+		"GET /api/chances":           d.getChances,
+		"GET /api/household":         d.getHousehold,
+		"POST /household":            d.postHousehold,
+	} {
+		mux.HandleFunc(path, d.forOwner(serve))
+	}
+	for path, serve := range map[string]http.HandlerFunc{
+		"POST /consent":          d.postConsent, // by a person: no program agrees for its owner
+		"POST /log/block":        d.postBlock,
+		"POST /log/forget":       d.postForget,
+		"GET /log.csv":           d.getExport,
+		"GET /log.json":          d.getExport,
+		"GET /receipt/{channel}": d.showReceipt,
+		"POST /settings/limits":  d.postLimits,
+		"POST /settings/hours":   d.postHours,
+		"POST /settings/pauses":  d.postPauses,
+		"POST /settings/privacy": d.postPrivacy,
+		"POST /settings/switch":  d.postSwitch,
+		"POST /settings/diary":   d.postDiary,
+	} {
+		mux.HandleFunc(path, d.forBrowser(serve))
+	}
 	for i := range pages {
 		p := &pages[i]
-		mux.HandleFunc("GET "+p.Path+"{$}", d.forBrowser(func(w http.ResponseWriter, r *http.Request) { d.show(w, r, p) }))
+		path := p.Path
+		if path == "/" {
+			path = "/{$}"
+		}
+		mux.HandleFunc("GET "+path, d.forBrowser(func(w http.ResponseWriter, r *http.Request) { d.show(w, r, p) }))
 	}
 	return d.guard(mux)
 }

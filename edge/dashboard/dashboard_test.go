@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,22 +17,95 @@ import (
 	"testing"
 	"time"
 
+	"sward/accounting"
 	"sward/edge"
+	"sward/edge/diary"
+	"sward/edge/sense"
+	"sward/internal/identity"
+	"sward/policy"
 )
 
 // doll is an edge in the test's hands.
 type doll struct {
 	opened chan struct{}
 
-	mu      sync.Mutex
-	status  edge.Status
-	traffic edge.Traffic
-	paused  []time.Duration
-	resumed int
+	mu       sync.Mutex
+	status   edge.Status
+	traffic  edge.Traffic
+	settings edge.Settings
+	book     *diary.Diary
+	earned   edge.Earnings
+	receipts map[accounting.ChannelID]edge.Receipt
+	chances  edge.Chances
+	home     accounting.HouseholdAnswer
+	acts     []string
+	paused   []time.Duration
+	resumed  int
 }
 
 func newDoll() *doll {
-	return &doll{opened: make(chan struct{}), status: edge.Status{Network: "test", Why: "paused", Paused: true}}
+	return &doll{
+		opened: make(chan struct{}), status: edge.Status{Network: "test", Why: "paused", Paused: true},
+		settings: edge.DefaultSettings(),
+	}
+}
+
+func (e *doll) Settings() edge.Settings {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.settings
+}
+
+func (e *doll) Change(s edge.Settings) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settings = s
+	return nil
+}
+
+// Ask asks the rules themselves, as the edge does.
+func (e *doll) Ask(site string) (edge.Answer, error) {
+	host, err := policy.ParseHost(site)
+	if err != nil {
+		return edge.Answer{}, err
+	}
+	rules, err := e.Settings().Policy.Compile()
+	if err != nil {
+		return edge.Answer{}, err
+	}
+	return edge.Answer{
+		Host: host.String(), Port: 443,
+		Explanation: rules.Explain(policy.Request{Target: policy.Target{Host: host, Port: 443}, Time: time.Now()}),
+	}, nil
+}
+
+func (e *doll) Senses() []sense.Fact {
+	return []sense.Fact{{Name: "battery", State: sense.No, Text: "This machine is plugged in."}, {Name: "metered", State: sense.Unknown, Text: "This system does not tell whether the connection is metered."}}
+}
+
+func (e *doll) Diary() *diary.Diary { return e.book }
+
+func (e *doll) Earnings(context.Context) edge.Earnings { return e.earned }
+
+func (e *doll) Receipt(id accounting.ChannelID) (edge.Receipt, error) {
+	if r, ok := e.receipts[id]; ok {
+		return r, nil
+	}
+	return edge.Receipt{}, edge.ErrNoReceipt
+}
+
+func (e *doll) Chances() edge.Chances { return e.chances }
+
+func (e *doll) Household() accounting.HouseholdAnswer { return e.home }
+
+func (e *doll) HouseholdAct(_ context.Context, act string, with identity.ID) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.acts = append(e.acts, strings.TrimSpace(act+" "+with.String()))
+	return nil
 }
 
 func (e *doll) Opened() <-chan struct{} { return e.opened }
@@ -99,7 +173,7 @@ func startPanel(t *testing.T) *panel {
 	t.Helper()
 	p := &panel{dir: t.TempDir(), doll: newDoll()}
 	var err error
-	if p.Dashboard, err = New(Config{Edge: p.doll, Listener: listen(t, "127.0.0.1:0"), Dir: p.dir}); err != nil {
+	if p.Dashboard, err = New(Config{Edge: p.doll, Listener: listen(t, "127.0.0.1:0"), Dir: p.dir, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

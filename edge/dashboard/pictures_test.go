@@ -2,11 +2,17 @@ package dashboard
 
 import (
 	"math"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"sward/accounting"
 	"sward/edge"
+	"sward/edge/diary"
+	"sward/edge/seal"
+	"sward/internal/identity"
+	"sward/policy"
 )
 
 // aDay is an edge in the middle of an ordinary day.
@@ -36,6 +42,7 @@ func aDay(t *testing.T) edge.Status {
 			{Time: at(9 * time.Minute), Rule: "category_denied", App: "proxy", Host: "name under .com"},
 		},
 		RefusedToday: map[string]int{"dest_private": 1, "category_denied": 6},
+		Seal:         seal.Report{At: at(12 * time.Minute), Attacks: 214, Untried: []string{"a printer", "a second router"}},
 	}
 }
 
@@ -46,6 +53,68 @@ func held(s edge.Status, why, text string) edge.Status {
 		s.Holds = []edge.Hold{{Name: why, Text: text, Since: time.Now().Add(-5 * time.Minute)}}
 	}
 	return s
+}
+
+// fill gives the doll what an edge has after some weeks.
+func (e *doll) fill(t *testing.T) accounting.ChannelID {
+	t.Helper()
+	var err error
+	if e.book, err = diary.Open(filepath.Join(t.TempDir(), "diary"), 30, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.book.Close() })
+	for _, l := range []struct {
+		host     string
+		app      policy.App
+		purpose  policy.Purpose
+		up, down int64
+	}{
+		{"en.wikipedia.org", policy.AppCrawl, "search-index", 18e6, 1204e6}, {"garden-chairs.example", policy.AppProxy, "price-comparison", 4e6, 901e6},
+		{"www.debian.org", policy.AppCrawl, "web-archive", 2e6, 640e6}, {"news.example", policy.AppProxy, "academic-research", 1e6, 322e6},
+		{"93.184.216.34", policy.AppProxy, "market-research", 20e3, 11e5}, {"a-very-long-name-of-a-shop-that-nobody-types.example", policy.AppProxy, "brand-protection", 1e4, 9e4},
+	} {
+		host, err := policy.ParseHost(l.host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.book.Add(host, l.app, l.purpose, l.up, l.down)
+	}
+	e.settings.Policy.Deny = []string{"news.example"}
+
+	var channel accounting.ChannelID
+	copy(channel[:], "a channel of a test")
+	relay, now := mustID(t), time.Now().UTC()
+	e.earned = edge.Earnings{
+		At: now, Points: 128_400_000, Held: 31_250_000, HoldDays: 7, Price: accounting.DefaultPrice(),
+		Waiting: edge.Waiting{Receipts: 2, Bytes: 41e6, Points: 26_700},
+	}
+	for i := range 24 {
+		points := accounting.Micro(4_000_000 + 3_500_000*math.Sin(float64(i)*.9))
+		e.earned.Days = append(e.earned.Days, edge.EarnedDay{
+			Day: now.AddDate(0, 0, -i).Format(time.DateOnly), Up: 3e7, Down: uint64(points) * 1500, Points: points, Held: i < 7,
+			Receipts: []edge.EarnedReceipt{{Channel: channel, Serial: 412, Relay: relay, At: now, Down: uint64(points) * 1500, Points: points, PerGiB: e.earned.Price.Edge, State: edge.EarnedSettled, Here: i == 0}},
+		})
+	}
+	e.earned.Days[0].Receipts = append(e.earned.Days[0].Receipts, edge.EarnedReceipt{Channel: channel, Serial: 413, Relay: relay, At: now, Down: 41e6, Points: 26_700, State: edge.EarnedWaiting})
+	e.receipts = map[accounting.ChannelID]edge.Receipt{channel: {
+		Network: "main", Channel: channel, Serial: 412, State: edge.EarnedSettled, Hub: mustID(t), Relay: relay, Edge: e.status.Edge,
+		Opened: now.Add(-time.Hour), Signed: now, Up: 3e7, Down: 6e9, Streams: 412, Verified: true,
+		Signatures: []edge.Signature{{Of: "channel", By: "edge", Key: relay, Good: true}, {Of: "receipt", By: "relay's channel key", Key: relay, Good: true}},
+	}}
+	e.chances.Today = edge.Chance{
+		Day: now.Format(time.DateOnly), Seen: 48210, Elsewhere: 30110, Eligible: 9120, Offered: 8702, Won: 598, Fair: 571,
+		Why: []edge.Reason{
+			{Name: "elsewhere", Count: 30110, Exact: true, Text: "asked for another country than yours"},
+			{Name: "turn", Count: 8104, Text: "went to another line whose turn it was"},
+			{Name: "blocked", Count: 212, Text: "were for sites that your own rules refuse"},
+			{Name: "full", Count: 206, Text: "came when all of your connections were in use"},
+		},
+	}
+	for _, r := range e.status.Relays {
+		e.chances.Relays = append(e.chances.Relays, edge.Standing{Relay: r.ID, At: now, Lines: 812, Weight: .93, Failing: .02, Prefix: 1, RoomLeft: 1})
+	}
+	e.home = accounting.HouseholdAnswer{Near: []identity.ID{mustID(t)}, Members: []accounting.HouseholdMember{}}
+	return channel
 }
 
 // TestEveryStateInABrowser shows each state that the owner can meet, as it looks on a desk and on a phone.
@@ -86,6 +155,18 @@ func TestEveryStateInABrowser(t *testing.T) {
 		b.goTo(p.URL(), ".hero h1")
 		b.picture("now-" + s.name)
 	}
+	p.set(day)
+	channel := p.fill(t)
+	for name, path := range map[string]string{
+		"log": "/log", "earnings": "/earnings", "receipt": "/receipt/" + channel.String(), "line": "/line", "settings": "/settings?ask=www.shop.example#test",
+		"saved": "/settings?done=saved",
+	} {
+		b.goTo(strings.TrimSuffix(p.URL(), "/")+path, "main h1")
+		b.picture(name)
+	}
+	p.set(first)
+	b.goTo(p.URL()+"consent", ".points")
+	b.picture("consent")
 	for _, line := range b.said() {
 		t.Errorf("the browser says: %s", line)
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +30,11 @@ var pages []page
 func init() {
 	pages = []page{
 		{Name: "now", Path: "/", Title: "Now", Icon: "home", live: []string{"now-state", "now-act", "now-notes", "now-graph", "now-caps", "now-facts", "now-sites"}, model: (*Dashboard).now},
+		{Name: "log", Path: "/log", Title: "What left", Icon: "list", model: (*Dashboard).log},
+		{Name: "earnings", Path: "/earnings", Title: "Earnings", Icon: "coin", model: (*Dashboard).earnings},
+		{Name: "line", Path: "/line", Title: "My line", Icon: "pulse", live: []string{"line-seal", "line-relays", "line-home"}, model: (*Dashboard).line},
+		{Name: "settings", Path: "/settings", Title: "Settings", Icon: "sliders", model: (*Dashboard).settings},
+		{Name: "consent", Path: "/consent", Title: "Before you share", Hidden: true, model: (*Dashboard).consent},
 	}
 }
 
@@ -47,12 +54,9 @@ func (d *Dashboard) shell(r *http.Request, name string) shell {
 	now := d.Clock()
 	return shell{
 		Page: pageNamed(name), Pages: pages, Status: s, State: stateOf(s, now), Time: now,
-		Told: tidings[r.URL.Query().Get("done")],
+		Told: tidings[r.URL.Query().Get("done")], Fault: faultOf(r),
 	}
 }
-
-// tidings is what a page says after a change; the address carries the name, so that nobody can put words in it.
-var tidings = map[string]string{}
 
 func pageNamed(name string) *page {
 	for i := range pages {
@@ -64,22 +68,42 @@ func pageNamed(name string) *page {
 }
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"size":      edge.HumanSize,
-	"mbit":      func(bits float64) string { return mbit(bits) },
-	"clock":     func(t time.Time) string { return t.Local().Format("Jan 2, 15:04") },
-	"hour":      func(t time.Time) string { return t.Local().Format("15:04") },
-	"date":      func(t time.Time) string { return t.Local().Format("2 January 2006") },
-	"stamp":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"sum":       func(a, b int64) int64 { return a + b },
-	"first":     first[edge.Use],
-	"cap":       capOf,
-	"connected": connected,
-	"refused":   refused,
-	"count":     count,
-	"words":     words,
-	"points":    points,
-	"icon":      icon,
+	"size":          edge.HumanSize,
+	"usize":         func(n uint64) string { return edge.HumanSize(int64(min(n, math.MaxInt64))) },
+	"mbit":          mbit,
+	"clock":         func(t time.Time) string { return t.Local().Format("2 Jan, 15:04") },
+	"hour":          func(t time.Time) string { return t.Local().Format("15:04") },
+	"day":           dayOf,
+	"sum":           func(a, b int64) int64 { return a + b },
+	"usum":          func(a, b uint64) uint64 { return a + b },
+	"atleast1":      func(n uint64) uint64 { return max(n, 1) },
+	"percent":       func(part float64) string { return fmt.Sprintf("%.0f %%", part*100) },
+	"thousands":     thousands,
+	"first":         first[edge.Use],
+	"firstRefusals": first[edge.Refusal],
+	"count":         count,
+	"words":         words,
+	"sentence":      sentence,
+	"short":         func(id fmt.Stringer) string { return id.String()[:8] },
+	"points":        points,
+	"cap":           capOf,
+	"connected":     connected,
+	"refused":       refused,
+	"icon":          icon,
+	"box":           func(name, label, text string, on bool) Choice { return Choice{name, label, text, on} },
+	"tick":          func(name, value string, c Choice, now string) tickModel { return tickModel{c, name, value, now} },
+	"field":         func(name, label, unit, value string) fieldModel { return fieldModel{name, label, unit, value} },
+	"knob":          func(name, label, text string, on bool) Choice { return Choice{name, label, text, on} },
 }).ParseFS(pageFiles, "page/*.html"))
+
+// tickModel is a box to tick, under the name and the value that its form sends.
+type tickModel struct {
+	Choice
+	Name, Value, Now string
+}
+
+// fieldModel is a field for a number.
+type fieldModel struct{ Name, Label, Unit, Value string }
 
 // show answers with a page.
 func (d *Dashboard) show(w http.ResponseWriter, r *http.Request, p *page) {
@@ -109,6 +133,24 @@ func mbit(bits float64) string {
 	}
 }
 
+// dayOf reads a day as people would.
+func dayOf(day string) string {
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
+	return t.Format("Mon 2 Jan 2006")
+}
+
+// thousands is 12 345 with thin spaces that do not break.
+func thousands(n uint64) string {
+	text := strconv.FormatUint(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "\u202f" + text[i:]
+	}
+	return text
+}
+
 func first[T any](n int, of []T) []T { return of[:min(n, len(of))] }
 
 // count is "1 connection", "3 connections".
@@ -129,7 +171,7 @@ func sentence(err string) string {
 	if err == "" {
 		return ""
 	}
-	return strings.ToUpper(err[:1]) + err[1:] + "."
+	return strings.ToUpper(err[:1]) + strings.TrimSuffix(err[1:], ".") + "."
 }
 
 // points are shown to the hundredth: the millionths are in the receipts.

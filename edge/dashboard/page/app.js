@@ -12,6 +12,16 @@ if (code) {
   }
 }
 
+// The words of the agreement wake the button; the agent compares them itself.
+for (const field of document.querySelectorAll('[data-phrase]')) {
+  const button = field.form.querySelector('button');
+  const compare = () => { button.disabled = field.value.trim().toLowerCase() !== field.dataset.phrase.toLowerCase(); };
+  field.addEventListener('input', compare);
+  compare();
+}
+
+for (const select of document.querySelectorAll('[data-submit]')) select.addEventListener('change', () => select.form.submit());
+
 const lives = new Map([...document.querySelectorAll('[data-live]')].map((e) => [e.dataset.live, e]));
 const waiting = new Map(); // part → HTML that came while the owner was using the part
 const lost = document.getElementById('lost');
