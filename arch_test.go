@@ -29,29 +29,29 @@ var imports = map[string][]string{
 	"crawler/botauth":   {},
 	"crawler/render":    {},
 	// Layer 1 gives the roles their tools.
-	"accounting":        {"internal/daemon", "internal/identity", "internal/wire"},
-	"internal/tunnel":   {"internal/bbr", "internal/identity", "internal/reach", "internal/wire"}, // reach: its tests, for a carrier
-	"internal/reach":    {"internal/identity"},
-	"crawler/fetch":     {"crawler/link", "internal/wire", "policy"},
-	"crawler/text":      {"crawler/link"},
-	"crawler/trust":     {"crawler/text"},
-	"crawler/proof":     {"internal/wire"},
-	"crawler/rights":    {"crawler/link", "crawler/text"},
-	"crawler/crawltest": {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
+	"accounting":         {"internal/daemon", "internal/identity", "internal/wire"},
+	"internal/tunnel":    {"internal/bbr", "internal/identity", "internal/reach", "internal/wire"}, // reach: its tests, for a carrier
+	"internal/reach":     {"internal/identity"},
+	"crawler/fetch":      {"crawler/link", "internal/wire", "policy"},
+	"crawler/text":       {"crawler/link"},
+	"crawler/trust":      {"crawler/text"},
+	"crawler/proof":      {"internal/wire"},
+	"crawler/rights":     {"crawler/link", "crawler/text"},
+	"crawler/crawltest":  {"crawler/fetch", "internal/wire"}, // the world of the tests of the crawler and its doors
 	"internal/household": {"accounting", "internal/daemon", "internal/identity", "internal/wire", "policy"},
-	"internal/outside":  {"internal/wire", "policy"},
-	"edge/diary":        {"internal/daemon", "policy"},
-	"edge/sense":        {},
-	"relay/gateway":     {"internal/splice", "internal/wire", "policy"},
-	"edge/seal":         {"internal/outside", "internal/wire", "policy"},
+	"internal/outside":   {"internal/wire", "policy"},
+	"edge/diary":         {"internal/daemon", "policy"},
+	"edge/sense":         {},
+	"relay/gateway":      {"internal/splice", "internal/wire", "policy"},
+	"edge/seal":          {"internal/outside", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler":     {"crawler/botauth", "crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/proof", "crawler/render", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
 	"edge":        {"accounting", "crawler/fetch", "edge/diary", "edge/seal", "edge/sense", "internal/daemon", "internal/identity", "internal/outside", "internal/portmap", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
-	"edge/dashboard":     {"accounting", "edge", "edge/diary", "edge/seal", "edge/sense", "internal/daemon", "internal/identity", "internal/wire", "policy"}, // shows an edge to its owner
-	"crawler/console":    {"crawler", "crawler/api"},                                                                               // its test holds the description to the crawler's types
+	"edge/dashboard":     {"accounting", "edge", "edge/diary", "edge/doctor", "edge/install", "edge/seal", "edge/sense", "internal/daemon", "internal/identity", "internal/wire", "policy"}, // shows an edge to its owner
+	"crawler/console":    {"crawler", "crawler/api"},                                                                                                                                        // its test holds the description to the crawler's types
 	"crawler/export":     {"crawler", "crawler/crawltest", "crawler/warc"},
 	"crawler/client":     {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc", "internal/wire"}, // its tests call the real door
 	"internal/hub":       {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/household", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
@@ -70,8 +70,9 @@ var imports = map[string][]string{
 	"internal/testnet": {"docs", "accounting", "crawler", "edge", "indexer", "internal/daemon", "internal/hub", "internal/identity", "internal/sandbox", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay"},
 	"cmd/sward":        {"crawler/botauth", "accounting", "crawler/link", "crawler/proof", "docs", "edge", "edge/agent", "extension", "internal/daemon", "internal/geo", "internal/hub", "internal/identity", "internal/sandbox", "internal/tunnel", "internal/wire", "policy", "relay", "crawler/warc", "crawler/client"},
 	"cmd/sward-edge":   {"edge/agent", "internal/daemon"},
+	"edge/install":     {},
 	"edge/doctor":      {"accounting", "edge", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire"},
-	"edge/agent":       {"accounting", "edge", "edge/dashboard", "edge/diary", "edge/doctor", "internal/daemon", "internal/identity", "internal/wire", "policy"},
+	"edge/agent":       {"accounting", "edge", "edge/dashboard", "edge/diary", "edge/doctor", "edge/install", "internal/daemon", "internal/identity", "internal/wire", "policy"},
 	"docs":             {},
 	"extension":        {"accounting", "crawler/fetch", "internal/identity", "policy"}, // tests that hold the JavaScript to the network
 	".":                {},

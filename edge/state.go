@@ -11,6 +11,9 @@ import (
 	"sward/internal/daemon"
 )
 
+// KeyFile is the edge's identity.
+const KeyFile = "key"
+
 // lockFile keeps a second agent out of the directory.
 const lockFile = "LOCK"
 

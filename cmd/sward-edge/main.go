@@ -35,6 +35,8 @@ func root() *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		PersistentPreRunE: agent.Confine,
 	}
 	root.AddCommand(agent.Commands(version)...)
 	return root

@@ -37,9 +37,11 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	lend := family("edge", "Lend this machine's line (the same as sward-edge)", agent.Commands(version)...)
+	lend.PersistentPreRunE = agent.Confine
 	root.AddCommand(
 		sandboxCommand(), hubCommand(), relayCommand(),
-		family("edge", "Lend this machine's line (the same as sward-edge)", agent.Commands(version)...),
+		lend,
 		idCommand(), admitCommand(), partnerCommand(), ownerCommand(), auditCommand(), crawlCommand(), warcCommand(), verifyCommand(),
 	)
 	return root

@@ -1,6 +1,6 @@
-// Package agent is the home agent's commands: init, run, status, dashboard, log, pause, resume, doctor, identity, version
-// and what else Commands lists. sward-edge wears them as they are, and sward as "sward edge". Each is a page of wiring between the owner's terminal, the state directory
-// and package edge, which decides everything.
+// Package agent is the home agent's commands: what its owner types. sward-edge wears them as they are, and sward as
+// "sward edge". Each is a page of wiring between the owner's terminal, the state directory and package edge, which decides
+// everything.
 //
 // The directory holds what the owner has: edge.yaml (their rules), key (who the edge is), consent.json (what they agreed
 // to), and the state of a running edge. A running edge is found through control.json in it.
@@ -17,12 +17,13 @@ import (
 
 	"sward/accounting"
 	"sward/edge"
+	"sward/edge/install"
 	"sward/internal/identity"
 )
 
 const (
 	configFile = edge.SettingsFile
-	keyFile    = "key"
+	keyFile    = edge.KeyFile
 )
 
 // Commands are the home agent's commands for a program of the given version.
@@ -31,17 +32,28 @@ func Commands(version string) []*cobra.Command {
 		initCommand(), runCommand(version),
 		statusCommand(), dashboardCommand(), logCommand(), earningsCommand(), receiptCommand(), doctorCommand(),
 		pauseCommand(), resumeCommand(), householdCommand(),
+		installCommand(), uninstallCommand(),
 		identityCommand(), versionCommand(version),
 	}
 }
 
-// dirFlag adds --dir, whose default is the system's place for a user's configuration.
+// dirFlag adds --dir. Its default is the system's place for a user's configuration, or the service's, where this user may
+// see it and has no edge of their own.
 func dirFlag(cmd *cobra.Command, dir *string) {
 	base, err := os.UserConfigDir()
 	if err != nil {
 		base = "."
 	}
-	cmd.Flags().StringVar(dir, "dir", filepath.Join(base, "sward-edge"), "directory of the edge's settings and state")
+	own := filepath.Join(base, "sward-edge")
+	if !hasSettings(own) && hasSettings(install.SystemDir()) {
+		own = install.SystemDir()
+	}
+	cmd.Flags().StringVar(dir, "dir", own, "directory of the edge's settings and state")
+}
+
+func hasSettings(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, configFile))
+	return dir != "" && err == nil
 }
 
 // load reads the settings in dir over the defaults. Without a file the error says what to do.

@@ -55,13 +55,18 @@ func initCommand() *cobra.Command {
 		},
 	}
 	dirFlag(cmd, &f.dir)
+	f.settingFlags(cmd)
+	return cmd
+}
+
+// settingFlags are those of init and install.
+func (f *initFlags) settingFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.network, "network", "", "name of the network to join")
 	cmd.Flags().StringVar(&f.hub, "hub", "", "host:port of the network's hub")
 	cmd.Flags().StringVar(&f.hubID, "hub-id", "", "the hub's identity, pinned")
 	cmd.Flags().StringVar(&f.code, "consent-code", "", "code that stands for the owner's agreement on a machine without a terminal")
 	cmd.Flags().StringVar(&f.day, "day", "", "most bytes to share per day, for example 5GB; 0 is no cap")
 	cmd.Flags().StringVar(&f.month, "month", "", "most bytes to share per month, for example 100GB; 0 is no cap")
-	return cmd
 }
 
 func initialise(ctx context.Context, f initFlags, in io.Reader, out io.Writer) error {
@@ -69,7 +74,7 @@ func initialise(ctx context.Context, f initFlags, in io.Reader, out io.Writer) e
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+	if err := ownDirectory(f.dir); err != nil {
 		return err
 	}
 	key, err := identity.LoadOrCreateKey(filepath.Join(f.dir, keyFile))

@@ -12,6 +12,7 @@ import (
 
 	"sward/edge"
 	"sward/edge/dashboard"
+	"sward/edge/install"
 	"sward/internal/daemon"
 	"sward/internal/identity"
 )
@@ -54,6 +55,9 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 	}
 	c, err := load(f.dir)
 	if err != nil {
+		return err
+	}
+	if err := checkDirectory(f.dir); err != nil {
 		return err
 	}
 	key, err := identity.LoadKey(filepath.Join(f.dir, keyFile))
@@ -105,7 +109,7 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 		}
 		workers = append(workers, daemon.Debug(debug, registry))
 	}
-	return daemon.Run(ctx, log, workers...)
+	return install.Run(ctx, func(ctx context.Context) error { return daemon.Run(ctx, log, workers...) })
 }
 
 // sockets are what run has opened. Workers close their own; closing twice does no harm.
