@@ -56,6 +56,7 @@ func blobRequest(size int) string {
 }
 
 func TestDeliveredInsideTLS(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	connect := func(t *testing.T, n *testnet.Net) (*net.TCPConn, *bufio.Reader) {
 		tcp, c := inTLS(t, n, "http/1.1")
 		target := sandbox.SiteName + ":80"
@@ -157,6 +158,7 @@ func (h *h2Client) next() error {
 }
 
 func TestDeliveredOverH2(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	testnet.Run(t, testnet.Config{Site: blobSite, Partners: 3}, func(ctx context.Context, n *testnet.Net) {
 		// One stream is given no window beyond its first bytes and stays; those beside it are charged as they end.
 		const window = 1 << 20
@@ -213,6 +215,7 @@ func TestDeliveredOverH2(t *testing.T) {
 
 // C11, B15: a stream that its client resets is over for the edge as well, and the others are not.
 func TestStreamThatItsClientResetsIsCharged(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	testnet.Run(t, testnet.Config{Site: blobSite, Partners: 2}, func(ctx context.Context, n *testnet.Net) {
 		h := newH2Client(t, n, 1<<20)
 		h.get(t, 1, n.Partners[1], 50_000_000)

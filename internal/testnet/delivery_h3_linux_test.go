@@ -69,6 +69,7 @@ func overH3(t *testing.T, n *testnet.Net, p testnet.Partner, size int) *http3.Re
 }
 
 func TestDeliveredOverH3(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	testnet.Run(t, testnet.Config{Site: blobSite, Partners: 2}, func(ctx context.Context, n *testnet.Net) {
 		s := overH3(t, n, n.Partners[0], blobSize)
 		s.Close()

@@ -56,6 +56,7 @@ func request(t *testing.T, c net.Conn, r *bufio.Reader, size, first int) (taken 
 
 // A partner that goes while bytes wait for it has not got them, wherever they wait: not in the relay's socket either.
 func TestBytesInTheSocketOfAPartnerThatWentAreNotCharged(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	// The partner's own buffer, which counts as taken, or the last segment, of 64 KiB on loopback, that a reset overtook.
 	const slack = 128 << 10
 	testnet.Run(t, testnet.Config{Site: blobSite}, func(ctx context.Context, n *testnet.Net) {
@@ -76,6 +77,7 @@ func TestBytesInTheSocketOfAPartnerThatWentAreNotCharged(t *testing.T) {
 // What a partner was not charged for must not reach it later: the target is done, the edge is done, and the bytes are
 // in the relay's socket.
 func TestPartnerGetsNothingForTakingItsTime(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const size = 450_000
 	testnet.Run(t, testnet.Config{Site: blobSite}, func(ctx context.Context, n *testnet.Net) {
 		c, r := tunnelTo(t, n, n.Partners[0])
@@ -93,6 +95,7 @@ func TestPartnerGetsNothingForTakingItsTime(t *testing.T) {
 
 // A slow partner is none that has gone: it gets everything, and pays for it.
 func TestSlowPartnerGetsAndPaysEverything(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const size, piece = 450_000, 50_000
 	testnet.Run(t, testnet.Config{Site: blobSite}, func(ctx context.Context, n *testnet.Net) {
 		c, r := tunnelTo(t, n, n.Partners[0])

@@ -63,6 +63,7 @@ func TestRequestLeavesFromWhereItAsks(t *testing.T) {
 
 // A session leaves from one edge, over a restart of everything too.
 func TestSessionLeavesFromOneEdgeOverARestart(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	dir := t.TempDir()
 	const sessions = 6
 	first := map[int]string{}

@@ -117,6 +117,7 @@ func TestBrowserSignsItsWayThroughTheWindow(t *testing.T) {
 }
 
 func TestPausedBrowserLeavesTheRelay(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	runWithBrowsers(t, manyPages("x"), func(_ context.Context, n *testnet.Net, start func() *browser) {
 		browser := start()
 		defer browser.stop()

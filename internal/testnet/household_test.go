@@ -14,6 +14,7 @@ import (
 // Two devices behind one address, one cap: whichever of them is asked, together they never carry more, and in the end all
 // of it is carried.
 func TestHouseholdSharesOneCap(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const (
 		limit = 48 << 20
 		page  = 1 << 20
@@ -69,7 +70,7 @@ func TestHouseholdSharesOneCap(t *testing.T) {
 			}
 			if !ok { // at the end of an allowance, or of the cap: more is asked for within seconds
 				failed++
-				time.Sleep(3 * time.Second)
+				time.Sleep(2500 * time.Millisecond)
 			}
 			client.CloseIdleConnections() // so that the next is another stream
 		}
