@@ -91,7 +91,7 @@ func (e *Edge) dialForCrawl(ctx context.Context, _, hostport string) (net.Conn, 
 	}
 	dialing, cut := context.WithCancelCause(ctx)
 	way := e.live.watch(policy.Request{App: w.app, Purpose: w.purpose, Target: target}, cut)
-	conn, err := e.dialer.open(dialing, w.app, w.purpose, target)
+	conn, err := e.reach(dialing, w.app, w.purpose, target)
 	defer cut(nil)
 	if err != nil {
 		way.forget()

@@ -100,6 +100,9 @@ func TestEdgeCrawlsWithinItsOwnersRules(t *testing.T) {
 	if last := s.meter.Last(); last.Down > 50_000 {
 		t.Errorf("the receipt counts %d bytes down, want compressed frames", last.Down)
 	}
+	if day := e.Line().Today; day.Pages == 0 || len(day.Challenges) != 0 {
+		t.Errorf("of the line the owner sees %+v, want pages and no challenge", day)
+	}
 	if n := hits.Load(); n != 1 {
 		t.Errorf("the site served its page %d times, want once", n)
 	}

@@ -184,7 +184,7 @@ func New(cfg Config) (*Edge, error) {
 		dial = outside.Dial(e.gate.gate)
 	}
 	e.dialer = &dialer{outside.Dialer{Resolve: cfg.Resolve, Dial: dial, Gate: e.gate.gate}, e.terms, cfg.Clock}
-	e.fetcher = fetch.New(fetch.Config{Dial: e.dialForCrawl, Roots: cfg.Roots, Log: cfg.Log, Now: cfg.Clock})
+	e.fetcher = fetch.New(fetch.Config{Dial: e.dialForCrawl, Roots: cfg.Roots, Log: cfg.Log, Now: cfg.Clock, Seen: e.sawPage})
 	if e.seal, err = e.newSeal(); err != nil {
 		return nil, err
 	}

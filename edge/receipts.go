@@ -190,7 +190,7 @@ func (e *Edge) accountOnce(ctx context.Context) {
 }
 
 func (e *Edge) saveOnce() {
-	if err := errors.Join(e.refusals.save(), e.chances.save(), e.diary.Tend()); err != nil {
+	if err := errors.Join(e.refusals.save(), e.chances.save(), e.outcomes.save(), e.diary.Tend()); err != nil {
 		e.cfg.Log.Error("the journals cannot be written", "err", err)
 	}
 }

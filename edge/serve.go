@@ -140,7 +140,7 @@ func (s *session) proxy(ctx context.Context, conn *tunnel.Stream, c *call) error
 	w := s.edge.live.watch(request, cut)
 	defer w.forget()
 	dialing, cancel := context.WithTimeout(ctx, openTimeout)
-	target, err := s.edge.dialer.open(dialing, c.app, c.purpose, c.target)
+	target, err := s.edge.reach(dialing, c.app, c.purpose, c.target)
 	cancel()
 	if err != nil {
 		return err

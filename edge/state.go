@@ -28,6 +28,7 @@ type state struct {
 	kin      *kin
 	proofs   *proofs
 	chances  *chances
+	outcomes *outcomes
 }
 
 // open reads the state directory. Only one process may have it: two would each lease from the same caps and sign with
@@ -59,6 +60,7 @@ func (e *Edge) open() (err error) {
 		return fmt.Errorf("edge: %w", err)
 	}
 	e.proofs, e.chances = openProofs(e.cfg.Dir, e.cfg.Network), openChances(e.cfg.Dir)
+	e.outcomes = openOutcomes(e.cfg.Dir, e.cfg.Clock)
 	if e.kin, err = openKin(e.cfg.Dir, e.volume); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
@@ -84,5 +86,5 @@ var errNotRunning = errors.New("the edge is not running")
 
 // close writes what is still to be written. It follows the last stream.
 func (e *Edge) close() error {
-	return errors.Join(e.volume.close(), e.refusals.save(), e.diary.Close(), e.proofs.save(e.cfg.Clock()), e.chances.save(), e.spool.Close(), e.unlock())
+	return errors.Join(e.volume.close(), e.refusals.save(), e.diary.Close(), e.proofs.save(e.cfg.Clock()), e.chances.save(), e.outcomes.save(), e.spool.Close(), e.unlock())
 }

@@ -61,6 +61,8 @@ type Config struct {
 	Idle    time.Duration    // between two pieces of an answer, default 15 s
 	MaxWire int64            // bytes of one response as received, default 10 MiB
 	MaxBody int64            // bytes of one body as decoded, default 10 MiB; it is held in memory
+
+	Seen func(Result) // is shown each result before it is passed on; nil: nobody looks
 }
 
 func (c Config) withDefaults() Config {
@@ -135,6 +137,9 @@ func (f *Fetcher) Fetch(ctx context.Context, b Batch, emit func(Result) error) e
 		}
 		if r.Code != wire.OK {
 			failed++
+		}
+		if f.config.Seen != nil {
+			f.config.Seen(r)
 		}
 		if err := emit(r); err != nil {
 			return err

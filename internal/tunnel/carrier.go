@@ -52,6 +52,7 @@ type carrier interface {
 	why() error
 	tls() tls.ConnectionState
 	rtt() time.Duration
+	stats() Stats
 	// received grows with all that the peer sends.
 	received() uint64
 	// probe makes a living peer send something, unless every frame does.

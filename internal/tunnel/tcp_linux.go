@@ -1,8 +1,10 @@
 package tunnel
 
 import (
+	"math"
 	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,18 +34,39 @@ func tuneTCP(conn net.Conn) {
 // delivered is how many bytes the kernel at the other end has acknowledged; 0 where
 // nobody knows.
 func delivered(conn net.Conn) (acked uint64) {
+	if info := tcpInfo(conn); info != nil {
+		acked = info.Bytes_acked
+	}
+	return acked
+}
+
+// tcpStats is what the kernel has counted.
+func tcpStats(conn net.Conn) Stats {
+	info := tcpInfo(conn)
+	if info == nil {
+		return Stats{}
+	}
+	s := Stats{Sent: uint64(info.Segs_out), Lost: uint64(info.Total_retrans)}
+	if info.Min_rtt != math.MaxUint32 { // which it is before the first measurement
+		s.MinRTT = time.Duration(info.Min_rtt) * time.Microsecond
+	}
+	return s
+}
+
+// tcpInfo is what the kernel tells of conn, nil where it tells nothing.
+func tcpInfo(conn net.Conn) (info *unix.TCPInfo) {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
-		return 0
+		return nil
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return 0
+		return nil
 	}
 	raw.Control(func(fd uintptr) { //nolint:errcheck // of a closed socket nothing is known
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			acked = info.Bytes_acked
+		if told, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			info = told
 		}
 	})
-	return acked
+	return info
 }
