@@ -17,6 +17,7 @@ import (
 var imports = map[string][]string{
 	// Layer 0 knows nobody.
 	"policy":            {},
+	"policy/easylist":   {"policy"}, // makes a table of policy
 	"indexer":           {},
 	"internal/identity": {},
 	"internal/wire":     {},

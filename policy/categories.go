@@ -1,85 +1,55 @@
 package policy
 
 import (
-	"crypto/sha256"
 	"embed"
+	"maps"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 )
 
-// The lists are small and name the places where a stranger's request does most harm to the owner;
-// they are a floor, not a web filter. One file per category: "#" starts a comment, and a line is a
-// domain ("example.com" with all below it), a top-level domain (".gov"), or a second-level label
-// under any country code ("gov.*"). A change of a list changes every policy's digest.
+// The curated lists name the places where a stranger's request does most harm to the owner. One file a category, in the
+// form that BuildTable reads. A change of a list changes every policy's digest.
 //
 //go:embed categories/*.txt
 var categoryFiles embed.FS
 
-// category is one parsed list.
-type category struct {
-	name      string
-	suffixes  []string
-	countries []string
-}
+// curatedVersion is when these lists were last looked through.
+const curatedVersion = "2026-11-22"
 
-var loadCategories = sync.OnceValues(func() ([]category, [32]byte) {
+var curated = sync.OnceValue(func() *Table {
 	entries, _ := categoryFiles.ReadDir("categories") // embedded: present or the build failed
-	var out []category
-	h := sha256.New()
-	for _, e := range entries { // ReadDir sorts by name
+	lists := map[string]string{}
+	for _, e := range entries {
 		text, _ := categoryFiles.ReadFile(path.Join("categories", e.Name()))
-		h.Write(text)
-		out = append(out, parseCategory(strings.TrimSuffix(e.Name(), ".txt"), string(text)))
+		lists[strings.TrimSuffix(e.Name(), ".txt")] = string(text)
 	}
-	return out, [32]byte(h.Sum(nil))
+	data, err := BuildTable(curatedVersion, lists)
+	if err != nil {
+		panic(err) // a test holds every line of them
+	}
+	t, err := ParseTable(data)
+	if err != nil {
+		panic(err)
+	}
+	return t
 })
 
-func parseCategory(name, text string) category {
-	c := category{name: name}
-	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, "#")
-		line = strings.TrimSpace(line)
-		if label, ok := strings.CutSuffix(line, ".*"); ok {
-			c.countries = append(c.countries, label)
-		} else if line != "" {
-			c.suffixes = append(c.suffixes, strings.TrimPrefix(line, "."))
-		}
-	}
-	return c
-}
+// easylistTable is made by policy/easylist of EasyList and EasyPrivacy, whose licence is in easylist/README.md.
+//
+//go:embed easylist/easylist.table
+var easylistTable string
 
-// Categories lists the names of the built-in categories, sorted.
-func Categories() []string {
-	cats, _ := loadCategories()
-	out := make([]string, len(cats))
-	for i, c := range cats {
-		out[i] = c.name
+var easylist = sync.OnceValue(func() *Table {
+	t, err := readTable(easylistTable) // a test has read it in full
+	if err != nil {
+		panic(err)
 	}
-	slices.Sort(out)
-	return out
-}
+	return t
+})
 
-func categoryDigest() [32]byte {
-	_, d := loadCategories()
-	return d
-}
+var sortedCategories = sync.OnceValue(func() []string { return slices.Sorted(maps.Keys(descriptions)) })
 
-// closedLists merges the categories that verdicts does not open.
-func closedLists(verdicts map[string]Verdict) (suffixes, countries map[string][]string) {
-	suffixes, countries = map[string][]string{}, map[string][]string{}
-	cats, _ := loadCategories()
-	for _, c := range cats {
-		if verdicts[c.name] == Allow {
-			continue
-		}
-		for _, s := range c.suffixes {
-			suffixes[s] = append(suffixes[s], c.name)
-		}
-		for _, s := range c.countries {
-			countries[s] = append(countries[s], c.name)
-		}
-	}
-	return suffixes, countries
-}
+// Categories lists the names of the categories that an owner may open, sorted.
+func Categories() []string { return slices.Clone(sortedCategories()) }

@@ -1,26 +1,20 @@
 package policy
 
 import (
+	mathbits "math/bits"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // ClassOther is the class of a target that is on no list.
 const ClassOther = "other"
 
-var everyList = sync.OnceValue(func() (d domains) {
-	d.categories, d.countries = closedLists(nil)
-	return d
-})
-
 // ClassOf names the category of a host by the most specific list that holds it, or ClassOther. It is for statistics, which
 // should tell little of a target: whether it may be reached is what [Policy.Check] says.
 func ClassOf(h Host) string {
-	lists := everyList()
 	for suffix, more := h.Name(), h.Name() != ""; more; _, suffix, more = strings.Cut(suffix, ".") {
-		if categories := lists.closed(suffix); len(categories) > 0 {
-			return slices.Min(categories)
+		if bits := BuiltIn().of(suffix, suffix == h.Name()); bits != 0 {
+			return sortedCategories()[mathbits.TrailingZeros32(bits)]
 		}
 	}
 	return ClassOther

@@ -11,12 +11,11 @@ import (
 // for; a name is looked up whole, then without its first label, and so on, so the first hit is the
 // most specific and example.com never covers badexample.com. The cost is the number of labels.
 type domains struct {
-	exact      map[string]Verdict  // owner: the name and everything below it
-	below      map[string]Verdict  // owner: only what is below ("*.example.com")
-	all        Verdict             // owner: "*"; empty when not given
-	open       map[string]bool     // categories that the owner allows
-	categories map[string][]string // suffix → closed categories that list it
-	countries  map[string][]string // second-level label → closed categories ("gov.*")
+	exact  map[string]Verdict // owner: the name and everything below it
+	below  map[string]Verdict // owner: only what is below ("*.example.com")
+	all    Verdict            // owner: "*"; empty when not given
+	lists  *Lists
+	closed uint32 // categories that the owner has not opened
 }
 
 // check returns nil or a *Denied: domain_denied for the owner's rule, category_denied for a list.
@@ -34,8 +33,8 @@ func (d *domains) check(h Host) error {
 		if v, ok := d.exact[suffix]; ok {
 			return byOwner(v, suffix)
 		}
-		if cats := d.closed(suffix); len(cats) > 0 {
-			return denied("category_denied", "%s is listed under %s", suffix, strings.Join(cats, ", "))
+		if d.closed != 0 && d.lists.of(suffix, !below)&d.closed != 0 {
+			return denied("category_denied", "%s is listed under %s", suffix, strings.Join(d.closedNames(suffix, !below), ", "))
 		}
 		_, rest, more := strings.Cut(suffix, ".")
 		if !more {
@@ -45,17 +44,9 @@ func (d *domains) check(h Host) error {
 	}
 }
 
-// closed lists the closed categories that name this very suffix, either written out or as
-// second-level label under a country ("gov.*" holds gov.uk and gov.br, not gov.example).
-func (d *domains) closed(suffix string) []string {
-	if cats := d.categories[suffix]; len(cats) > 0 {
-		return cats
-	}
-	label, tld, ok := strings.Cut(suffix, ".")
-	if !ok || len(tld) != 2 {
-		return nil
-	}
-	return d.countries[label]
+// closedNames are the closed categories that hold a suffix.
+func (d *domains) closedNames(suffix string, whole bool) []string {
+	return slices.DeleteFunc(d.lists.namesOf(suffix, whole), func(name string) bool { return bitOf(name)&d.closed == 0 })
 }
 
 func (d *domains) fallback() error {
@@ -76,11 +67,11 @@ func byOwner(v Verdict, pattern string) error {
 var errPattern = errors.New(`a rule is "example.com", "*.example.com" or "*"`)
 
 // compileDomains reads the owner's rules and the lists that the owner left closed.
-func compileDomains(r Rules) (*domains, error) {
+func compileDomains(r Rules, lists *Lists) (*domains, error) {
 	if n := len(r.Allow) + len(r.Deny); n > maxDomains {
 		return nil, fmt.Errorf("allow, deny: %d entries, at most %d", n, maxDomains)
 	}
-	d := &domains{exact: map[string]Verdict{}, below: map[string]Verdict{}, open: map[string]bool{}}
+	d := &domains{exact: map[string]Verdict{}, below: map[string]Verdict{}, lists: lists, closed: 1<<len(sortedCategories()) - 1 | unknownBit}
 	if err := d.addAll("allow", r.Allow, Allow); err != nil {
 		return nil, err
 	}
@@ -88,15 +79,19 @@ func compileDomains(r Rules) (*domains, error) {
 		return nil, err
 	}
 	for name, v := range r.Categories {
-		if !slices.Contains(Categories(), name) {
+		if bitOf(name) == unknownBit {
 			return nil, fmt.Errorf("categories: %.40q is not one of %s", name, strings.Join(Categories(), ", "))
 		}
 		if v != Allow && v != Deny {
 			return nil, fmt.Errorf("categories.%s: %.20q is neither allow nor deny", name, v)
 		}
-		d.open[name] = v == Allow
+		if v == Allow {
+			d.closed &^= bitOf(name)
+		}
 	}
-	d.categories, d.countries = closedLists(r.Categories)
+	if d.closed == unknownBit && len(lists.tables) == builtInTables {
+		d.closed = 0 // nothing to look up: a gateway, which leaves the name to the owners
+	}
 	return d, nil
 }
 

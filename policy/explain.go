@@ -82,7 +82,7 @@ func portKey(port uint16) string {
 
 // findings are all rules about a name, the deciding one first. There is always one.
 func (d *domains) findings(h Host) []Finding {
-	name, lists := h.Name(), everyList()
+	name := h.Name()
 	var all, silent []Finding
 	for suffix, more := name, name != ""; more; _, suffix, more = strings.Cut(suffix, ".") {
 		if v, ok := d.below[suffix]; ok && suffix != name {
@@ -91,8 +91,8 @@ func (d *domains) findings(h Host) []Finding {
 		if v, ok := d.exact[suffix]; ok {
 			all = append(all, owners(v, suffix))
 		}
-		for _, category := range lists.closed(suffix) {
-			if d.open[category] {
+		for _, category := range d.lists.namesOf(suffix, suffix == name) {
+			if bitOf(category)&d.closed == 0 {
 				silent = append(silent, allows("policy.categories."+category, "%s is listed under %s, which the owner has opened: the list has no say", suffix, category))
 				continue
 			}

@@ -68,9 +68,12 @@ func DefaultRules() Rules {
 	}
 }
 
-// Compile checks every rule and builds the Policy. The error names the first bad rule by its key
-// and value; a policy with one bad rule is no policy.
-func (r Rules) Compile() (*Policy, error) {
+// Compile checks every rule and builds the Policy with the built-in lists. The error names the first
+// bad rule by its key and value; a policy with one bad rule is no policy.
+func (r Rules) Compile() (*Policy, error) { return r.CompileWith(BuiltIn()) }
+
+// CompileWith is Compile with lists to which the hub may have added.
+func (r Rules) CompileWith(lists *Lists) (*Policy, error) {
 	p := &Policy{
 		apps: map[App]bool{}, purposes: map[Purpose]bool{}, ports: map[uint16]bool{},
 		plainHTTP: r.PlainHTTP,
@@ -100,17 +103,17 @@ func (r Rules) Compile() (*Policy, error) {
 	if p.hours, err = parseHours(r.Hours); err != nil {
 		return nil, err
 	}
-	if p.domains, err = compileDomains(r); err != nil {
+	if p.domains, err = compileDomains(r, lists); err != nil {
 		return nil, err
 	}
-	p.digest = r.digest()
+	p.digest = r.digest(lists)
 	return p, nil
 }
 
 // digest hashes a canonical encoding: each list sorted and without repeats, every item prefixed by
 // its length, the version of the category lists included. Order and repetition in the file do not
 // change it; anything that changes an answer does.
-func (r Rules) digest() [32]byte {
+func (r Rules) digest(with *Lists) [32]byte {
 	enc := []byte("sward/policy/v1\n")
 	list := func(items []string) {
 		slices.Sort(items)
@@ -143,7 +146,7 @@ func (r Rules) digest() [32]byte {
 		hours = append(hours, day+"="+r.Hours[day])
 	}
 	list(hours)
-	lists := categoryDigest()
+	lists := with.digest()
 	return sha256.Sum256(append(enc, lists[:]...))
 }
 

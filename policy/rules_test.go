@@ -175,26 +175,6 @@ func TestDigestChangesWithMeaningOnly(t *testing.T) {
 	}
 }
 
-func TestEveryCategoryListIsWellFormed(t *testing.T) {
-	cats, _ := loadCategories()
-	for _, c := range cats {
-		if len(c.suffixes) == 0 {
-			t.Errorf("%s is empty", c.name)
-		}
-		for _, s := range slices.Concat(c.suffixes, c.countries) {
-			if got, err := parseSuffix(s); err != nil || got != s {
-				t.Errorf("%s: %q: got %q, %v", c.name, s, got, err)
-			}
-		}
-	}
-	for _, want := range []string{"banking", "mail", "government", "military", "health", "adult", "gambling", "tax",
-		"voting", "ad-measurement", "signup-sms", "tor-vpn-mining", "cloud-metadata"} {
-		if !slices.Contains(Categories(), want) {
-			t.Errorf("category %s is missing", want)
-		}
-	}
-}
-
 func TestPurposeCodesAreStable(t *testing.T) {
 	for code, want := range map[uint16]Purpose{1: "market-research", 3: "search-index", 10: "security-research"} {
 		if got, ok := PurposeByCode(code); !ok || got != want || got.Code() != code {
