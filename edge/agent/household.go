@@ -27,12 +27,12 @@ func householdCommand() *cobra.Command {
 		Example: "  sward-edge household\n  sward-edge household invite 12D3Koo…   # here\n  sward-edge household agree             # on the other device",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			method, form, err := householdAct(args)
+			method, path, form, err := householdAct(args)
 			if err != nil {
 				return err
 			}
 			var home accounting.HouseholdAnswer
-			if _, err := ask(cmd.Context(), dir, method, "/household", form, &home); err != nil {
+			if _, err := ask(cmd.Context(), dir, method, path, form, &home); err != nil {
 				return err
 			}
 			if asJSON {
@@ -49,21 +49,21 @@ func householdCommand() *cobra.Command {
 }
 
 // householdAct is the request for what the owner typed.
-func householdAct(args []string) (method string, form url.Values, err error) {
+func householdAct(args []string) (method, path string, form url.Values, err error) {
 	switch {
 	case len(args) == 0:
-		return "GET", nil, nil
+		return "GET", "/api/household", nil, nil
 	case args[0] == accounting.HouseholdInvite && len(args) == 2:
 		if _, err := identity.ParseID(args[1]); err != nil {
-			return "", nil, fmt.Errorf("%.80q is not a device: sward-edge identity shows it there: %w", args[1], err)
+			return "", "", nil, fmt.Errorf("%.80q is not a device: sward-edge identity shows it there: %w", args[1], err)
 		}
-		return "POST", url.Values{"act": {args[0]}, "with": {args[1]}}, nil
+		return "POST", "/household", url.Values{"act": {args[0]}, "with": {args[1]}}, nil
 	case args[0] == accounting.HouseholdInvite:
-		return "", nil, fmt.Errorf("invite whom? The devices that call from your address are listed without it")
+		return "", "", nil, fmt.Errorf("invite whom? The devices that call from your address are listed without it")
 	case len(args) == 1 && (args[0] == accounting.HouseholdAgree || args[0] == accounting.HouseholdLeave):
-		return "POST", url.Values{"act": {args[0]}}, nil
+		return "POST", "/household", url.Values{"act": {args[0]}}, nil
 	}
-	return "", nil, fmt.Errorf("%q is none of: invite DEVICE, agree, leave", strings.Join(args, " "))
+	return "", "", nil, fmt.Errorf("%q is none of: invite DEVICE, agree, leave", strings.Join(args, " "))
 }
 
 func printHousehold(w io.Writer, home accounting.HouseholdAnswer) error {

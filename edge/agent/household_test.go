@@ -10,11 +10,12 @@ import (
 func TestHouseholdArgumentsAreChecked(t *testing.T) {
 	const device = "12D3KooWDRhMFnecELQXeGEkE5hcyBqGwWsgkTJ5Nh5QUq9NvKNy"
 	for args, want := range map[string]string{ // method and form, or the error
-		"": "GET ", "agree": "POST act=agree", "leave": "POST act=leave", "invite " + device: "POST act=invite&with=" + device,
+		"": "GET /api/household ", "agree": "POST /household act=agree", "leave": "POST /household act=leave",
+		"invite " + device: "POST /household act=invite&with=" + device,
 		"invite": "invite whom", "invite bob": "not a device", "rob": "none of", "agree now": "none of",
 	} {
-		method, form, err := householdAct(strings.Fields(args))
-		got := method + " " + form.Encode()
+		method, path, form, err := householdAct(strings.Fields(args))
+		got := method + " " + path + " " + form.Encode()
 		if err != nil {
 			got = err.Error()
 		}
