@@ -139,7 +139,7 @@ func Erase(dir string) (left []string, err error) {
 // isState tells a file of the edge, a rotated log of its, or what an interrupted write of one left behind.
 func isState(name string) bool {
 	for _, ours := range stateFiles {
-		if name == ours || strings.HasPrefix(name, "edge-") && strings.Contains(name, ".log") ||
+		if name == ours || strings.HasPrefix(name, "edge.log") ||
 			strings.HasSuffix(name, ".tmp") && strings.HasPrefix(name, ours+".") || strings.HasPrefix(name, "."+ours+"-") {
 			return true
 		}

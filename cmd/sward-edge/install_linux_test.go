@@ -111,13 +111,13 @@ func traces(t *testing.T, root string) (found []string) {
 	return found
 }
 
-const invitation = "sward:main?at=127.0.0.1:1&hub=" + hub
+const invited = "sward:main?at=127.0.0.1:1&hub=" + hub
 
 func TestInstallMakesAServiceAndUninstallLeavesNothing(t *testing.T) { // H16
 	root := newScratchRoot(t)
 	// The program's copy is in a tmpfs of the shell's, so that one script sees it all.
 	out := must(t, root, `
-download/sward-edge install '`+invitation+`'
+download/sward-edge install '`+invited+`'
 echo "== installed"
 ls -l /usr/local/bin/sward-edge
 grep sward-edge /etc/passwd
@@ -175,7 +175,7 @@ func TestInstalledUnitIsOneSystemdTakes(t *testing.T) {
 	}
 	root := newScratchRoot(t)
 	out := must(t, root, `
-download/sward-edge install '`+invitation+`' >/dev/null
+download/sward-edge install '`+invited+`' >/dev/null
 systemd-analyze verify --man=no /etc/systemd/system/sward-edge.service 2>&1
 echo "== exposure"
 systemd-analyze security --offline=true --no-pager /etc/systemd/system/sward-edge.service | tail -1

@@ -14,8 +14,11 @@ import (
 	"sward/internal/daemon"
 )
 
-// version is set by the release build.
-var version = "dev"
+// Set by the release build.
+var (
+	version    = "dev"
+	invitation = "" // to the network of a build for one
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -31,13 +34,13 @@ func root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sward-edge",
 		Short:         "Lend this machine's line to the Sward network, under your own rules",
-		Long:          "sward-edge lends this machine's Internet line to the Sward network, under your own rules.\n\nStart with: sward-edge init",
+		Long:          "sward-edge lends this machine's Internet line to the Sward network, under your own rules.\n\nStart with: sward-edge INVITATION\n\nThe first start opens the dashboard in your browser, which asks for your agreement. Nothing is shared before.",
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 
 		PersistentPreRunE: agent.Confine,
 	}
-	root.AddCommand(agent.Commands(version)...)
+	agent.Start(root, version, invitation)
 	return root
 }

@@ -83,9 +83,6 @@ func shed() error {
 	if err := unix.Capset(&header, &none[0]); err != nil {
 		return fmt.Errorf("give up capabilities: %w", err)
 	}
-	program, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
-	}
-	return fmt.Errorf("run %s without privileges: %w", program, syscall.Exec(program, os.Args, os.Environ()))
+	// The link leads to this very file, also where its new user could not go: from a download in somebody's home.
+	return fmt.Errorf("run this program without privileges: %w", syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
 }

@@ -19,6 +19,8 @@ import (
 
 type runFlags struct {
 	dir, level, format, debug, logFile string
+
+	show bool // the dashboard, in the owner's browser
 }
 
 func runCommand(version string) *cobra.Command {
@@ -99,6 +101,12 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "dashboard %s (the command dashboard opens it)\n", board.URL())
 		workers = append(workers, daemon.Worker{Name: "dashboard", Run: board.Run})
+		if f.show {
+			workers = append(workers, daemon.Worker{Name: "browser", Run: func(ctx context.Context) error {
+				showDashboard(ctx, cmd.OutOrStdout(), board.Link())
+				return nil
+			}})
+		}
 	}
 	if debug != nil {
 		registry := prometheus.NewRegistry()

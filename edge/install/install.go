@@ -124,10 +124,14 @@ func (p Place) service() (service.Service, error) {
 	if err := supported(); err != nil {
 		return nil, err
 	}
+	arguments := []string{"run", "--dir", p.Dir}
+	if len(p.units()) == 0 { // systemd keeps and bounds the log; elsewhere the program does
+		arguments = append(arguments, "--log-file", filepath.Join(p.Dir, "edge.log"))
+	}
 	cfg := &service.Config{
 		Name: Name, DisplayName: "Sward home agent",
 		Description: "Lends this line to the Sward network, under its owner's rules.",
-		Executable:  p.Program, Arguments: []string{"run", "--dir", p.Dir}, UserName: p.Account,
+		Executable:  p.Program, Arguments: arguments, UserName: p.Account,
 		Option: service.KeyValue{
 			"UserService": !p.System, "RunAtLoad": true, "LogDirectory": p.Dir, // launchd
 			"OnFailure": "restart", "OnFailureDelayDuration": "30s", "DelayedAutoStart": true, // Windows
