@@ -11,13 +11,14 @@ LDFLAGS := -s -w
 TEST    := $(if $(shell command -v cc gcc clang 2>/dev/null),CGO_ENABLED=1 $(GO) test -race -timeout 20m,CGO_ENABLED=0 $(GO) test -timeout 20m)
 # A number of inputs for each target: a time limit makes `go test` fail now and then, when it runs out inside an input.
 FUZZTIME ?= 20000x
+SOAK    ?= 15m
 TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Not in the repository, and not removed by clean: it comes from a registry.
 GEO     := .cache/geo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan bench-crawl clients demo check cross geo sdk clean
+.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan bench-crawl soak clients demo check cross geo sdk clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +80,9 @@ bench-crawl: .cache/docs/python3.11-doc .cache/docs/postgresql-doc-15 ## Measure
 	$(SHIP) build -o $(BIN)/tools/crawl ./internal/bench/crawl
 	$(BIN)/tools/crawl -site .cache/docs/python3.11-doc/usr/share/doc/python3.11/html
 	$(BIN)/tools/crawl -site .cache/docs/postgresql-doc-15/usr/share/doc/postgresql-doc-15/html
+
+soak: ## Lend a line for a month in SOAK (15m), with kills, and hold the owner's caps to the byte
+	$(SHIP) run ./internal/bench/soak -for $(SOAK)
 
 bench-scale: ## Measure what 10,000 idle edges cost a relay, and how fast 1,000 are back after its restart
 	$(SHIP) run ./internal/bench/scale

@@ -65,6 +65,7 @@ var imports = map[string][]string{
 	"internal/bench/clients": {"internal/bench/rig"},
 	"internal/bench/peers":   {"internal/bench/rig"},
 	"internal/bench/road":    {"internal/daemon", "internal/identity", "internal/sandbox"},
+	"internal/bench/soak":    {"accounting", "edge", "internal/identity", "internal/sandbox", "policy"},
 	"internal/bench/crawl":   {"crawler", "internal/hub", "internal/sandbox"},
 	"internal/bench/scale":   {"accounting", "internal/identity", "internal/tunnel", "internal/wire", "relay"},
 	// Layer 4 is wiring.

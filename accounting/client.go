@@ -27,10 +27,11 @@ const (
 //
 // An error of the hub is a *wire.Error with the hub's code; one of the way to it has the code hub_away.
 type Client struct {
-	Addr    string       // host:port of the hub
-	Network string       // what grants and the directory must be signed for
-	Hub     identity.ID  // the hub's key, pinned
-	Key     identity.Key // who calls
+	Addr    string           // host:port of the hub
+	Network string           // what grants and the directory must be signed for
+	Hub     identity.ID      // the hub's key, pinned
+	Key     identity.Key     // who calls
+	Clock   func() time.Time // by which the directory expires; nil: time.Now
 
 	once sync.Once
 	http *http.Client
@@ -107,7 +108,11 @@ func (c *Client) Directory(ctx context.Context) (SignedDirectory, error) {
 	if err := c.call(ctx, http.MethodGet, pathDirectory, nil, &raw); err != nil {
 		return SignedDirectory{}, err
 	}
-	d, err := VerifyDirectory(c.Network, c.Hub, raw, time.Now())
+	now := time.Now
+	if c.Clock != nil {
+		now = c.Clock
+	}
+	d, err := VerifyDirectory(c.Network, c.Hub, raw, now())
 	if err != nil {
 		return SignedDirectory{}, wire.Errorf(wire.ProtocolError, "from the hub: %v", err)
 	}

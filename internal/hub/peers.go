@@ -107,7 +107,7 @@ func (p *peers) keep(ctx context.Context, relay identity.ID, address string) {
 		Log: p.cfg.Log,
 		Dial: func(ctx context.Context) (*tunnel.Session, wire.Welcome, error) {
 			return tunnel.Dial(ctx, tunnel.Config{Key: p.cfg.Key, Network: p.cfg.Network, Log: p.cfg.Log, Idle: relayIdle}, nil, address, relay,
-				wire.Hello{Role: wire.RoleHub, Agent: "sward-hub"})
+				wire.Hello{Role: wire.RoleHub, Agent: "sward-hub", Clock: p.cfg.Clock().UnixMilli()})
 		},
 		Serve: func(ctx context.Context, s *tunnel.Session, _ wire.Welcome) error {
 			p.put(relay, s)

@@ -174,7 +174,7 @@ func (b *builder) debug(ctx context.Context, role string, collectors []prometheu
 }
 
 func (b *builder) client(key identity.Key) *accounting.Client {
-	c := &accounting.Client{Addr: b.hubAddr, Network: b.cfg.Network, Hub: b.hubKey.ID(), Key: key}
+	c := &accounting.Client{Addr: b.hubAddr, Network: b.cfg.Network, Hub: b.hubKey.ID(), Key: key, Clock: b.cfg.Clock}
 	b.closers = append(b.closers, func() error { c.Close(); return nil })
 	return c
 }
