@@ -90,22 +90,24 @@ func evaluate[T any](b *browser, script string) T {
 	return v
 }
 
-// looks are how a page is looked at: on a desk by day, and on a phone at night.
-var looks = []struct {
+// look is a window and the system's wish for light or dark.
+type look struct {
 	name, scheme  string
 	width, height int64
-}{{"desk", "light", 1280, 900}, {"phone", "dark", 390, 844}}
+}
 
-// look sets the window and the system's wish for light or dark.
-func (b *browser) look(scheme string, width, height int64) {
+// looks are how a page is looked at: on a desk by day, and on a phone at night.
+var looks = []look{{"desk", "light", 1280, 900}, {"phone", "dark", 390, 844}}
+
+func (b *browser) look(l look) {
 	b.Helper()
 	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: l.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.do(chromedp.EmulateViewport(width, height))
+	b.do(chromedp.EmulateViewport(l.width, l.height))
 }
 
 // picture keeps what the page looks like, in the folder SWARD_SHOTS.
@@ -116,7 +118,7 @@ func (b *browser) picture(name string) {
 		return
 	}
 	for _, l := range looks {
-		b.look(l.scheme, l.width, l.height)
+		b.look(l)
 		b.do(chromedp.Sleep(150 * time.Millisecond))
 		shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 		if err == nil {

@@ -71,6 +71,9 @@ func parseTerms(markdown string) (t terms) {
 			t.Title = title
 		case numbered && len(number) < 3 && strings.Trim(number, "0123456789") == "":
 			lead, rest, _ := strings.Cut(strings.TrimPrefix(item, "**"), "**")
+			if strings.HasPrefix(rest, ",") { // the sentence goes on
+				lead, rest = lead+rest, ""
+			}
 			t.Points = append(t.Points, point{lead, strings.TrimSpace(rest)})
 		case block != "":
 			t.Intro = strings.TrimSpace(t.Intro + " " + block)

@@ -11,20 +11,23 @@ import (
 )
 
 const (
-	barDays   = 30  // days in the picture of points
-	barWidth  = 600 // units of the drawing
-	barHeight = 100
-	barGap    = 4
+	barDays    = 30  // days in the picture of points
+	recentDays = 7   // days shown at once
+	barWidth   = 600 // units of the drawing
+	barHeight  = 100
+	barGap     = 4
 )
 
 // earningsModel is what the line has earned, and why not more.
 type earningsModel struct {
 	shell
-	Earned edge.Earnings
-	Bars   []bar
-	Best   accounting.Micro // of one day in the picture
-	Chance edge.Chance
-	Steps  []step
+	Earned  edge.Earnings
+	Recent  []edge.EarnedDay // newest first
+	Earlier []edge.EarnedDay
+	Bars    []bar
+	Best    accounting.Micro // of one day in the picture
+	Chance  edge.Chance
+	Steps   []step
 }
 
 // bar is one day's points in the picture.
@@ -45,6 +48,8 @@ func (d *Dashboard) earnings(r *http.Request) any {
 	ctx, cancel := context.WithTimeout(r.Context(), hubWait)
 	defer cancel()
 	m := earningsModel{shell: d.shell(r, "earnings"), Earned: d.Edge.Earnings(ctx), Chance: d.Edge.Chances().Today}
+	recent := min(recentDays, len(m.Earned.Days))
+	m.Recent, m.Earlier = m.Earned.Days[:recent], m.Earned.Days[recent:]
 	m.draw(d.Clock())
 	c := m.Chance
 	m.Steps = []step{

@@ -41,14 +41,14 @@ func TestPageShowsEverythingAndEscapesIt(t *testing.T) {
 			{ID: mustID(t), Addr: "relay.example:4433", Region: "eu<b>", Connected: true, Since: noon},
 			{ID: mustID(t), Addr: "other.example:4433", Problem: "the relay does not answer"},
 		},
-		Streams: 3, Today: edge.Used{Period: "2026-11-21", Bytes: 1_500_000_000, Cap: 10e9}, Month: edge.Used{Bytes: 5, Cap: 0},
+		Streams: 3, Today: edge.Used{Period: "2026-11-21", Bytes: 1_500_000_000, Cap: 10e9, Proof: "cap 10 GB, used 1.50 GB"}, Month: edge.Used{Bytes: 5, Proof: "no cap, used 5 B"},
 		Sites:  []edge.Use{{Site: "<script>alert(1)</script>", Streams: 2, Up: 1000, Down: 2000, For: map[string]int{"search-index": 2}}},
 		Points: 12_509_000, PointsAt: noon, Registered: true, Unsubmitted: 4, BadSettings: "caps.day: <i>",
 		RefusedToday: map[string]int{"dest_private": 1, "cap_day": 2},
 	}
 	page := p.read(t, "/")
 	for _, want := range []string{
-		"Paused by you", "Resume", "1.50 GB", "of 10.00 GB", `value="15"`, "5 B", "no limit is set", "caps.day: &lt;i&gt;",
+		"Paused by you", "Resume", "1.50 GB", "cap 10 GB, used 1.50 GB", `value="15"`, "5 B", "no cap", "caps.day: &lt;i&gt;",
 		"12.50", "4 receipts", "&lt;script&gt;", "3.0 kB", "search index", "agreed 2026-11-21", "</html>", "<b>3</b>", "1 <small>of 2</small>",
 	} {
 		if !strings.Contains(page, want) {
@@ -75,8 +75,8 @@ func TestEveryReasonHasAWordAndNoneLooksLikeSharing(t *testing.T) {
 		"paused":      {edge.Status{Why: "paused", Paused: true, PausedUntil: now.Add(time.Hour)}, "rest", "until " + now.Add(time.Hour).Format("15:04")},
 		"endless":     {edge.Status{Why: "paused", Paused: true}, "rest", "until you resume"},
 		"off hours":   {edge.Status{Why: "out_of_hours"}, "rest", "hours you set"},
-		"day's cap":   {edge.Status{Why: "cap_day", Today: edge.Used{Bytes: 9.99e9, Cap: 10e9}}, "rest", "Limit 10.00 GB, used 9.99 GB"},
-		"month's cap": {edge.Status{Why: "cap_month", Month: edge.Used{Bytes: 199.8e9, Cap: 200e9}}, "rest", "Limit 200.00 GB, used 199.80 GB"},
+		"day's cap":   {edge.Status{Why: "cap_day", Today: edge.Used{Proof: "cap 10 GB, used 9.99 GB"}}, "rest", "Cap 10 GB, used 9.99 GB."},
+		"month's cap": {edge.Status{Why: "cap_month", Month: edge.Used{Proof: "cap 200 GB, used 199.80 GB", Ends: noon}}, "rest", "used 199.80 GB. Sharing goes on at "},
 		"no relay":    {edge.Status{Why: "no_relay"}, "wait", "list of relays has not come"},
 		"starting":    {edge.Status{Why: "starting"}, "wait", "few seconds"},
 		"battery":     {edge.Status{Why: "battery", Holds: []edge.Hold{{Name: "battery", Text: "the machine runs on its battery"}}}, "rest", "The machine runs on its battery."},

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"sward/accounting"
 	"sward/edge"
 	"sward/edge/diary"
@@ -26,8 +28,8 @@ func aDay(t *testing.T) edge.Status {
 			{ID: mustID(t), Addr: "relay-ams.sward.example:4433", Region: "eu-west", Connected: true, Since: at(3 * time.Hour)},
 			{ID: mustID(t), Addr: "relay-waw.sward.example:4433", Region: "eu-east", Problem: "the relay does not answer"},
 		},
-		Today: edge.Used{Period: now.Format(time.DateOnly), Bytes: 3_412_000_000, Cap: 10e9},
-		Month: edge.Used{Period: now.Format("2006-01"), Bytes: 121_800_000_000, Cap: 200e9},
+		Today: edge.Used{Period: now.Format(time.DateOnly), Bytes: 3_412_000_000, Cap: 10e9, Proof: "cap 10 GB, used 3.41 GB", Ends: now.Add(9 * time.Hour)},
+		Month: edge.Used{Period: now.Format("2006-01"), Bytes: 121_800_000_000, Cap: 200e9, Proof: "cap 200 GB, used 121.80 GB", Ends: now.AddDate(0, 0, 8)},
 		Sites: []edge.Use{
 			{Site: "wikipedia.org", Streams: 412, Up: 18_000_000, Down: 1_204_000_000, For: map[string]int{"search-index": 412}},
 			{Site: "garden-chairs.example", Streams: 96, Up: 4_000_000, Down: 901_000_000, For: map[string]int{"price-comparison": 96}},
@@ -134,7 +136,7 @@ func TestEveryStateInABrowser(t *testing.T) {
 	paused.Paused, paused.PausedUntil = true, time.Now().Add(2*time.Hour)
 	first.Consent, first.Relays, first.Sites, first.Points, first.PointsAt = "", nil, nil, 0, time.Time{}
 	first.Today.Bytes, first.Month.Bytes, first.RefusedToday, first.Unsubmitted = 0, 0, nil, 0
-	cap.Month.Bytes = 199_800_000_000
+	cap.Month.Bytes, cap.Month.Proof = 199_800_000_000, "cap 200 GB, used 199.80 GB"
 	bad.BadSettings = "edge.yaml line 7: key \"caps.day\": \"10 apples\" is not a size such as 200GB or 1.5TiB"
 	alone := held(day, "no_relay", "")
 	alone.Relays = nil
@@ -144,7 +146,6 @@ func TestEveryStateInABrowser(t *testing.T) {
 	}{
 		{"sharing", day},
 		{"paused", paused},
-		{"first-run", first},
 		{"battery", held(day, "battery", "this computer runs on its battery")},
 		{"cap", cap},
 		{"no-relay", alone},
@@ -154,6 +155,7 @@ func TestEveryStateInABrowser(t *testing.T) {
 		p.set(s.status)
 		b.goTo(p.URL(), ".hero h1")
 		b.picture("now-" + s.name)
+		b.access(s.name, looks[1])
 	}
 	p.set(day)
 	channel := p.fill(t)
@@ -163,10 +165,14 @@ func TestEveryStateInABrowser(t *testing.T) {
 	} {
 		b.goTo(strings.TrimSuffix(p.URL(), "/")+path, "main h1")
 		b.picture(name)
+		b.access(name, looks...)
 	}
 	p.set(first)
-	b.goTo(p.URL()+"consent", ".points")
+	b.goTo(p.URL(), ".points") // where a first visit leads
 	b.picture("consent")
+	b.access("consent", looks...)
+	b.do(chromedp.Click(chromedp.CSS("footer button")), chromedp.WaitVisible(chromedp.CSS("#login")))
+	b.picture("login")
 	for _, line := range b.said() {
 		t.Errorf("the browser says: %s", line)
 	}

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -44,15 +43,24 @@ func stateOf(s edge.Status, now time.Time) state {
 	case wire.OutOfHours.Name():
 		return state{"rest", "moon", "Outside your hours", "You share at the hours you set, and this is not one of them.", "Off hours", "/settings#hours", "Change the hours"}
 	case wire.CapDay.Name():
-		return state{"rest", "gauge", "Today’s limit is reached", fmt.Sprintf("Limit %s, used %s. Sharing goes on tomorrow.", edge.HumanSize(s.Today.Cap), edge.HumanSize(s.Today.Bytes)), "Limit reached", "/settings#limits", "Change the limit"}
+		return state{"rest", "gauge", "Today’s limit is reached", proofText(s.Today, now), "Limit reached", "/settings#limits", "Change the limit"}
 	case wire.CapMonth.Name():
-		return state{"rest", "gauge", "This month’s limit is reached", fmt.Sprintf("Limit %s, used %s. Sharing goes on with the next month.", edge.HumanSize(s.Month.Cap), edge.HumanSize(s.Month.Bytes)), "Limit reached", "/settings#limits", "Change the limit"}
+		return state{"rest", "gauge", "This month’s limit is reached", proofText(s.Month, now), "Limit reached", "/settings#limits", "Change the limit"}
 	case "no_relay":
 		return state{"wait", "cloud", "No relay is reached", noRelayText(s), "No relay", "/line", "What is wrong"}
 	case "starting":
 		return state{Tone: "wait", Icon: "clock", Title: "Starting", Text: "This takes a few seconds.", Short: "Starting"}
 	}
 	return state{Tone: "wait", Icon: "clock", Title: "Not sharing", Text: sentence(s.Reason()), Short: "Not sharing"}
+}
+
+// proofText shows that a limit holds, and until when it does.
+func proofText(u edge.Used, now time.Time) string {
+	text := sentence(u.Proof)
+	if !u.Ends.IsZero() {
+		text += " Sharing goes on at " + u.Ends.In(now.Location()).Format("15:04 on 2 January") + "."
+	}
+	return text
 }
 
 func pausedText(s edge.Status, now time.Time) string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sward/edge"
+	"sward/internal/wire"
 )
 
 // page is one of the dashboard's places. Its template has the same name as its file; live names the parts of it that an
@@ -105,8 +106,12 @@ type tickModel struct {
 // fieldModel is a field for a number.
 type fieldModel struct{ Name, Label, Unit, Value string }
 
-// show answers with a page.
+// show answers with a page. Before the owner has agreed, the first one is what they are to read.
 func (d *Dashboard) show(w http.ResponseWriter, r *http.Request, p *page) {
+	if p.Path == "/" && d.Edge.Status(r.Context()).Why == wire.NoConsent.Name() {
+		http.Redirect(w, r, "/consent", http.StatusSeeOther)
+		return
+	}
 	d.render(w, p.Name+".html", p.model(d, r))
 }
 
@@ -163,8 +168,11 @@ func count(n int, one string) string {
 
 // words reads a name of the network's as people would: "search-index" is "search index".
 func words(name string) string {
-	return strings.NewReplacer("-", " ", "_", " ").Replace(name)
+	return spelling.Replace(strings.NewReplacer("-", " ", "_", " ").Replace(name))
 }
+
+// spelling is for names whose letters are words.
+var spelling = strings.NewReplacer("ai training", "AI training", "seo monitoring", "SEO monitoring", "tor vpn mining", "Tor, VPN and mining", "signup sms", "sign-up and SMS")
 
 // sentence makes an error one.
 func sentence(err string) string {
