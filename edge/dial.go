@@ -88,6 +88,22 @@ func (g *gatekeeper) observe(relay identity.ID, a netip.Addr) {
 	}
 }
 
+// home is the IPv4 address at which relays see this home; the zero one where they do not agree, or have not said.
+func (g *gatekeeper) home() (home netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range g.seen {
+		switch {
+		case !a.Is4():
+		case home.IsValid() && home != a:
+			return netip.Addr{}
+		default:
+			home = a
+		}
+	}
+	return home
+}
+
 // setNetwork replaces the hosts of the network, relays and hub. One without addresses keeps those that it had.
 func (g *gatekeeper) setNetwork(hosts map[string][]netip.Addr) {
 	g.mu.Lock()

@@ -72,7 +72,7 @@ type Config struct {
 	File     string   // edge.yaml, written by Change and followed; empty: none
 
 	Dir        string         // state: consent, volume, receipts, switch, journals
-	PacketConn net.PacketConn // UDP for the first tunnel, to have its port mapped; nil: a socket of its own
+	PacketConn net.PacketConn // UDP for the tunnels, so that their port can be mapped; nil: each session has a socket of its own
 	Agent      string         // program and version
 
 	SessionLife time.Duration // of one session with a relay; default 45 to 52 minutes, at random
@@ -125,7 +125,8 @@ type Edge struct {
 	down    *pace
 	live    *live
 	seal    *seal.Seal
-	mapper  *portmap.Mapper // nil unless the owner wants the port mapped
+	mapper  *portmap.Mapper // nil without a socket whose port can be mapped
+	socket  *tunnel.Socket  // nil without PacketConn; made by Run
 	metrics *metrics
 	traffic traffic
 
@@ -173,10 +174,12 @@ func New(cfg Config) (*Edge, error) {
 		live: newLive(t.Streams), relays: map[identity.ID]*link{}, opened: make(chan struct{}),
 	}
 	e.inForce.Store(t)
-	if t.PortMapping {
-		if e.mapper, err = newMapper(cfg); err != nil {
+	if cfg.PacketConn != nil {
+		if e.mapper, err = e.newMapper(t.PortMapping); err != nil {
 			return nil, err
 		}
+	} else if t.PortMapping {
+		return nil, fmt.Errorf("edge: %w", errNoPort)
 	}
 	e.gate = &gatekeeper{list: e.own, clock: cfg.Clock}
 	dial := cfg.Dial
@@ -200,6 +203,12 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
+	if e.cfg.PacketConn != nil {
+		if e.socket, err = tunnel.NewSocket(e.tunnelConfig(), e.cfg.PacketConn); err != nil {
+			return err
+		}
+		defer e.socket.Close()
+	}
 	workers, ctx := errgroup.WithContext(ctx)
 	if e.mapper != nil {
 		workers.Go(func() error { return e.mapper.Run(ctx) })

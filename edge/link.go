@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"time"
 
@@ -109,26 +108,21 @@ func (l *link) status() RelayStatus {
 	return s
 }
 
-// startLink runs a tunnel.Client for one relay until the link is cancelled. The first link's sessions have the socket
-// from Config, if there is one, the others make their own.
-func (e *Edge) startLink(ctx context.Context, r Relay, first bool) *link {
+// startLink runs a tunnel.Client for one relay until the link is cancelled.
+func (e *Edge) startLink(ctx context.Context, r Relay) *link {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a link ends by stop, in good order
 	l := &link{relay: r, cancel: cancel, done: make(chan struct{})}
-	var socket net.PacketConn
-	if first {
-		socket = e.cfg.PacketConn
-	}
 	go func() {
 		defer close(l.done)
-		if err := e.runLink(ctx, l, socket); err != nil {
+		if err := e.runLink(ctx, l); err != nil {
 			e.cfg.Log.Error("a relay is given up", "relay", r.ID, "err", err)
 		}
 	}()
 	return l
 }
 
-func (e *Edge) runLink(ctx context.Context, l *link, socket net.PacketConn) error {
-	dialer, err := tunnel.NewDialer(e.tunnelConfig(), socket)
+func (e *Edge) runLink(ctx context.Context, l *link) error {
+	dialer, err := tunnel.NewSharedDialer(e.tunnelConfig(), e.socket)
 	if err != nil {
 		return err
 	}

@@ -2,23 +2,35 @@ package edge
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 
 	"sward/internal/portmap"
 )
 
-// newMapper prepares the worker that asks the home router to map the port of the tunnels' socket. The owner has
-// switched it on: an edge works fully without, because it is the one that dials.
-func newMapper(cfg Config) (*portmap.Mapper, error) {
-	if cfg.PacketConn == nil {
-		return nil, errors.New("edge: a port mapping needs a socket to map")
-	}
-	addr, ok := cfg.PacketConn.LocalAddr().(*net.UDPAddr)
+// errNoPort answers who wants a port mapped where there is none: an edge in the same process as its relay, in the sandbox.
+var errNoPort = errors.New("port_mapping: this edge has no UDP socket of its own")
+
+// newMapper prepares the worker that asks the home router to map the port of the tunnels' socket, when the owner has
+// switched that on. An edge works fully without, because it is the one that dials.
+func (e *Edge) newMapper(on bool) (*portmap.Mapper, error) {
+	addr, ok := e.cfg.PacketConn.LocalAddr().(*net.UDPAddr)
 	if !ok {
-		return nil, errors.New("edge: a port mapping needs a UDP socket")
+		return nil, fmt.Errorf("edge: %w", errNoPort)
 	}
-	return portmap.New(portmap.Config{Port: uint16(addr.Port), On: true, Log: cfg.Log})
+	return portmap.New(portmap.Config{
+		Port: uint16(addr.Port), On: on, Name: e.ID().Short(), Observed: func() netip.Addr { return e.gate.home() },
+		Seed: e.cfg.Key.Sign(e.cfg.Network, "port-mapping", nil), Log: e.cfg.Log,
+	})
+}
+
+// Mapping is how the tunnels' port stands on the home router.
+func (e *Edge) Mapping() portmap.State {
+	if e.mapper == nil {
+		return portmap.State{}
+	}
+	return e.mapper.State()
 }
 
 // own lists what the address gate calls this machine: the interfaces' addresses and, when a router has told it, the

@@ -140,12 +140,12 @@ func (e *Edge) setRelays(ctx context.Context, want []Relay) {
 	for _, l := range gone {
 		ending.Go(func() { l.stop(context.WithoutCancel(ctx)) })
 	}
-	ending.Wait() // before the next ones start: one of them may take over the socket
+	ending.Wait()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range want {
 		if e.relays[r.ID] == nil {
-			e.relays[r.ID] = e.startLink(ctx, r, len(e.relays) == 0)
+			e.relays[r.ID] = e.startLink(ctx, r)
 		}
 	}
 }

@@ -111,6 +111,9 @@ func (e *Edge) Change(s Settings) error {
 	if err != nil {
 		return err
 	}
+	if s.PortMapping && e.mapper == nil {
+		return errNoPort
+	}
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	if err := e.file.write(s); err != nil {
@@ -127,6 +130,9 @@ func (e *Edge) applyLocked(t *terms) {
 	e.up.set(int64(t.Rate.Up))
 	e.down.set(int64(t.Rate.Down))
 	e.live.setLimit(t.Streams)
+	if e.mapper != nil {
+		e.mapper.Switch(t.PortMapping)
+	}
 	e.adoptCalendar(e.Household())
 	e.kin.poke() // the household has the smallest of its devices' caps
 	e.sensor.Pass()

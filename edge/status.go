@@ -9,6 +9,7 @@ import (
 	"sward/accounting"
 	"sward/edge/seal"
 	"sward/internal/identity"
+	"sward/internal/portmap"
 	"sward/internal/wire"
 )
 
@@ -27,6 +28,8 @@ type Status struct {
 	BadSettings string    `json:"bad_settings,omitempty"` // what is wrong with the settings file; those of before are in force
 
 	Seal seal.Report `json:"seal"` // the last attack of this edge on its own home
+
+	Mapping portmap.State `json:"mapping"` // of the tunnels' port on the home router
 
 	Relays  []RelayStatus `json:"relays"`
 	Streams int           `json:"streams"` // running now
@@ -98,6 +101,7 @@ func (e *Edge) Status(context.Context) Status {
 		Sites: e.usesOf(now.Format(time.DateOnly)),
 	}
 	s.Today, s.Month = e.volume.used().used()
+	s.Mapping = e.Mapping()
 	s.Paused, s.PausedUntil = e.pause.now()
 	s.Holds, s.BadSettings, s.Seal = e.holds.list(), e.file.fault(), e.Seal()
 	s.Refusals, s.RefusedToday = e.refusals.recent(now.Format(time.DateOnly))

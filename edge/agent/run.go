@@ -79,10 +79,8 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 	if err != nil {
 		return fmt.Errorf("dashboard: %w", err)
 	}
-	if c.PortMapping {
-		if cfg.PacketConn, err = open.udp(ctx, c.Listen); err != nil {
-			return fmt.Errorf("listen: %w", err)
-		}
+	if cfg.PacketConn, err = open.udp(ctx, c.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
 	}
 	debug, err := open.tcp(ctx, f.debug)
 	if err != nil {

@@ -24,6 +24,8 @@ var problems = []Problem{CarrierNAT, DoubleNAT, Hidden, Offline, Refused, Confli
 
 func (p Problem) Error() string {
 	switch p {
+	case "":
+		return ""
 	case CarrierNAT:
 		return "the router's own address is not public: the provider shares one among several homes"
 	case DoubleNAT:
@@ -47,6 +49,8 @@ func (p Problem) Error() string {
 // Remedy is what the owner can do about it.
 func (p Problem) Remedy() string {
 	switch p {
+	case "":
+		return ""
 	case CarrierNAT:
 		return "Nothing is needed: the edge works without. Some providers give a public address to those who ask."
 	case DoubleNAT, Hidden, Elsewhere:

@@ -1,6 +1,7 @@
 package portmap
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -21,6 +22,21 @@ type State struct {
 
 // Elsewhere says that relays see this home at another address than the router's own: behind it is one more router.
 const Elsewhere Problem = "elsewhere"
+
+// String is the state in one line for a terminal.
+func (s State) String() string {
+	switch {
+	case !s.On:
+		return "off"
+	case s.Open && s.Problem != "":
+		return fmt.Sprintf("open at %s by %s, but %s. %s", s.External, s.Protocol, s.Problem, s.Remedy)
+	case s.Open:
+		return fmt.Sprintf("open at %s by %s on %s", s.External, s.Protocol, s.Router)
+	case s.Problem != "":
+		return fmt.Sprintf("not open: %s. %s", s.Problem, s.Remedy)
+	}
+	return "looking for the router"
+}
 
 // State is how it stands.
 func (m *Mapper) State() State {

@@ -49,32 +49,67 @@ func Dial(ctx context.Context, cfg Config, pc net.PacketConn, addr string, peer 
 	return s, w, nil
 }
 
+// Socket is a UDP socket that carries the sessions with several relays, so that there is one port that a home router has to
+// know.
+type Socket struct{ transport *quic.Transport }
+
+// NewSocket checks cfg. pc stays the caller's.
+func NewSocket(cfg Config, pc net.PacketConn) (*Socket, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	return &Socket{cfg.newTransport(pc)}, nil
+}
+
+// Close gives the socket back. Sessions over QUIC on it end.
+func (s *Socket) Close() {
+	s.transport.Close() //nolint:errcheck // the socket stays the caller's
+}
+
 // Dialer opens sessions with one relay, which may overlap. It remembers what got
 // through.
 type Dialer struct {
 	cfg    Config
 	shared *quic.Transport // on the caller's socket; nil: each session has a socket of its own
+	own    *Socket         // to close with the dialer
 	last   atomic.Uint32   // the Carrier of the latest session
 }
 
 // NewDialer checks cfg. All sessions use pc for QUIC, which stays the caller's;
 // with nil each has a socket of its own, which ends with it.
 func NewDialer(cfg Config, pc net.PacketConn) (*Dialer, error) {
+	if pc == nil {
+		return NewSharedDialer(cfg, nil)
+	}
+	s, err := NewSocket(cfg, pc)
+	if err != nil {
+		return nil, err
+	}
+	d, err := NewSharedDialer(cfg, s)
+	if err == nil {
+		d.own = s
+	}
+	return d, err
+}
+
+// NewSharedDialer is NewDialer on a socket that other dialers use, too; nil is none.
+func NewSharedDialer(cfg Config, s *Socket) (*Dialer, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	d := &Dialer{cfg: cfg}
-	if pc != nil {
-		d.shared = cfg.newTransport(pc)
+	if s != nil {
+		d.shared = s.transport
 	}
 	return d, nil
 }
 
-// Close gives the socket back. Sessions over QUIC on it end.
+// Close gives the socket back. Sessions over QUIC on it end, unless it is shared.
 func (d *Dialer) Close() {
-	if d.shared != nil {
-		d.shared.Close() //nolint:errcheck // the socket stays the caller's
+	if d.own != nil {
+		d.own.Close()
 	}
 }
 
