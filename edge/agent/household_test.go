@@ -12,7 +12,7 @@ func TestHouseholdArgumentsAreChecked(t *testing.T) {
 	for args, want := range map[string]string{ // method and form, or the error
 		"": "GET /api/household ", "agree": "POST /household act=agree", "leave": "POST /household act=leave",
 		"invite " + device: "POST /household act=invite&with=" + device,
-		"invite": "invite whom", "invite bob": "not a device", "rob": "none of", "agree now": "none of",
+		"invite":           "invite whom", "invite bob": "not a device", "rob": "none of", "agree now": "none of",
 	} {
 		method, path, form, err := householdAct(strings.Fields(args))
 		got := method + " " + path + " " + form.Encode()
