@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,11 +67,12 @@ func (e *Edge) Household() accounting.HouseholdAnswer {
 }
 
 // HouseholdAct does what the owner wants about the other devices: accounting.HouseholdInvite with one of them,
-// HouseholdAgree or HouseholdLeave.
+// HouseholdAgree or HouseholdLeave, or with an empty act just asks again.
 func (e *Edge) HouseholdAct(ctx context.Context, act string, with identity.ID) error {
 	if !e.isOpen() {
 		return errNotRunning
 	}
+	defer e.kin.poke() // so that what the other device does about it is heard soon
 	return e.askHousehold(ctx, act, with)
 }
 
@@ -85,7 +87,7 @@ func (e *Edge) keepHousehold(ctx context.Context) error {
 		err := e.askHousehold(ctx, "", identity.ID{})
 		e.note(ctx, "the hub does not tell about the household", err)
 		pause := householdPause
-		if after := e.Household().Allow; err != nil || before != nil && after != nil && *before == *after {
+		if after := e.Household(); err != nil && after.Name != "" || before != nil && after.Allow != nil && *before == *after.Allow && !waits(after) {
 			pause = householdEmpty
 		}
 		sleep(ctx, pause)
@@ -107,10 +109,8 @@ func (e *Edge) householdWait(err error) time.Duration {
 	if err != nil && h.Name != "" {
 		wait = householdEmpty
 	}
-	for _, m := range h.Members {
-		if !m.Agreed {
-			wait = householdSoon
-		}
+	if waits(h) {
+		wait = householdSoon
 	}
 	if h.Allow != nil {
 		wait = min(wait, max(e.volume.dayEnds().Sub(e.cfg.Clock()), 0)+time.Second)
@@ -124,6 +124,11 @@ func (k *kin) poke() {
 	case k.wake <- struct{}{}:
 	default: // it is due already
 	}
+}
+
+// waits tells whether somebody has yet to answer an invitation.
+func waits(h accounting.HouseholdAnswer) bool {
+	return slices.ContainsFunc(h.Members, func(m accounting.HouseholdMember) bool { return !m.Agreed })
 }
 
 // askHousehold is one call, and what follows from its answer.

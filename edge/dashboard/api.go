@@ -33,7 +33,13 @@ func (d *Dashboard) getEarnings(w http.ResponseWriter, r *http.Request) {
 
 func (d *Dashboard) getChances(w http.ResponseWriter, _ *http.Request) { d.answer(w, d.Edge.Chances()) }
 
-func (d *Dashboard) getHousehold(w http.ResponseWriter, _ *http.Request) {
+// getHousehold asks the hub anew: the other device may have come this minute. Without the hub it is what was known.
+func (d *Dashboard) getHousehold(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), hubWait)
+	defer cancel()
+	if err := d.Edge.HouseholdAct(ctx, "", identity.ID{}); err != nil {
+		d.Log.Debug("the hub does not tell about the household", "err", err)
+	}
 	d.answer(w, d.Edge.Household())
 }
 
