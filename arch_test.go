@@ -51,7 +51,7 @@ var imports = map[string][]string{
 	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
-	"edge/dashboard":     {"accounting", "edge", "edge/diary", "edge/seal", "edge/sense", "internal/daemon", "internal/identity", "internal/wire", "policy"}, // shows an edge to its owner
+	"edge/dashboard":     {"accounting", "edge", "edge/diary", "edge/seal", "edge/sense", "internal/daemon", "internal/identity", "internal/portmap", "internal/wire", "policy"}, // shows an edge to its owner
 	"crawler/console":    {"crawler", "crawler/api"},                                                                                                         // its test holds the description to the crawler's types
 	"crawler/export":     {"crawler", "crawler/crawltest", "crawler/warc"},
 	"crawler/client":     {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc", "internal/wire"}, // its tests call the real door

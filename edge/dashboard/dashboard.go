@@ -47,6 +47,7 @@ type Edge interface {
 	Earnings(context.Context) edge.Earnings
 	Receipt(accounting.ChannelID) (edge.Receipt, error)
 	Chances() edge.Chances
+	Line() edge.Line
 	Household() accounting.HouseholdAnswer
 	HouseholdAct(ctx context.Context, act string, with identity.ID) error
 }

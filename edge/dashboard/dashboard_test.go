@@ -37,6 +37,7 @@ type doll struct {
 	earned   edge.Earnings
 	receipts map[accounting.ChannelID]edge.Receipt
 	chances  edge.Chances
+	line     edge.Line
 	home     accounting.HouseholdAnswer
 	acts     []string
 	paused   []time.Duration
@@ -46,7 +47,7 @@ type doll struct {
 func newDoll() *doll {
 	return &doll{
 		opened: make(chan struct{}), status: edge.Status{Network: "test", Why: "paused", Paused: true},
-		settings: edge.DefaultSettings(),
+		settings: edge.DefaultSettings(), line: edge.Line{Reputation: edge.ReputationUnknown},
 	}
 }
 
@@ -99,6 +100,8 @@ func (e *doll) Receipt(id accounting.ChannelID) (edge.Receipt, error) {
 
 func (e *doll) Chances() edge.Chances { return e.chances }
 
+func (e *doll) Line() edge.Line { return e.line }
+
 func (e *doll) Household() accounting.HouseholdAnswer { return e.home }
 
 func (e *doll) HouseholdAct(_ context.Context, act string, with identity.ID) error {
@@ -142,6 +145,12 @@ func (e *doll) set(s edge.Status) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.status = s
+}
+
+func (e *doll) move(t edge.Traffic) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.traffic = t
 }
 
 func (e *doll) orders() (pauses, resumes int) {

@@ -3,7 +3,6 @@ package dashboard
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"sward/accounting"
@@ -91,30 +90,4 @@ func (d *Dashboard) showReceipt(w http.ResponseWriter, r *http.Request) {
 	if receipt, ok := d.receipt(w, r); ok {
 		d.render(w, "receipt.html", receiptModel{shell: d.shell(r, "earnings"), Receipt: receipt})
 	}
-}
-
-// lineModel is how the line does, how it is reached, and that the home behind it is closed.
-type lineModel struct {
-	shell
-	Home     householdModel
-	Standing map[string]edge.Standing // by relay
-}
-
-// householdModel is the other devices behind the same line.
-type householdModel struct {
-	accounting.HouseholdAnswer
-	Self string
-}
-
-// Invited tells whether somebody else's household waits for this owner's word.
-func (h householdModel) Invited() bool { return h.Name != "" && !h.Agreed }
-
-func (d *Dashboard) line(r *http.Request) any {
-	m := lineModel{shell: d.shell(r, "line"), Standing: map[string]edge.Standing{}}
-	m.Home = householdModel{d.Edge.Household(), m.Status.Edge.String()}
-	m.Home.Members = slices.Clone(m.Home.Members)
-	for _, s := range d.Edge.Chances().Relays {
-		m.Standing[s.Relay.String()] = s
-	}
-	return m
 }

@@ -79,8 +79,8 @@ func (g *graph) add(t edge.Traffic, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if seconds := now.Sub(g.lastAt).Seconds(); seconds > 0 {
-		g.up = append(g.up, float64(t.Up-g.last.Up)*8/seconds)
-		g.down = append(g.down, float64(t.Down-g.last.Down)*8/seconds)
+		g.up = append(g.up, max(0, float64(t.Up-g.last.Up)*8/seconds))
+		g.down = append(g.down, max(0, float64(t.Down-g.last.Down)*8/seconds))
 		over := max(0, len(g.up)-graphPoints)
 		g.up, g.down = g.up[over:], g.down[over:]
 	}

@@ -2,7 +2,10 @@ package dashboard
 
 import (
 	"net/http"
+	"net/netip"
 	"testing"
+
+	"sward/internal/portmap"
 )
 
 // TestEveryPageIsMade makes each page of an edge with a past, and of one without.
@@ -11,7 +14,10 @@ func TestEveryPageIsMade(t *testing.T) {
 		p := startPanel(t)
 		paths := []string{"/settings?ask=shop.example", "/settings?ask=%20%20", "/settings?ask=127.0.0.1", "/log?day=2026-13-45", "/log?day=2020-01-01"}
 		if past {
-			p.set(aDay(t))
+			s := aDay(t)
+			s.Mapping = portmap.State{On: true, Open: true, Protocol: "PCP", Router: "a router", External: netip.MustParseAddrPort("203.0.113.9:4433"), Problem: "behind it is one more router"}
+			p.set(s)
+			p.settings.PortMapping = true
 			paths = append(paths, "/receipt/"+p.fill(t).String())
 		}
 		for _, page := range pages {

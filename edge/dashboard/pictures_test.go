@@ -115,6 +115,13 @@ func (e *doll) fill(t *testing.T) accounting.ChannelID {
 	for _, r := range e.status.Relays {
 		e.chances.Relays = append(e.chances.Relays, edge.Standing{Relay: r.ID, At: now, Lines: 812, Weight: .93, Failing: .02, Prefix: 1, RoomLeft: 1})
 	}
+	e.line = edge.Line{
+		Reputation: edge.ReputationGood, Challenged: .012, Pages: 4120,
+		Today: edge.LineDay{Opened: 598, FailedRate: .021, Reach50: 42, Reach90: 131, Pages: 512, Challenges: map[string]int{"captcha": 4, "forbidden": 2}, Failed: map[string]int{"dial_timeout": 12}},
+	}
+	for _, r := range e.status.Relays[:2] {
+		e.line.Relays = append(e.line.Relays, edge.RelayLine{Relay: r.ID, Carrier: "quic", RTT: 23, MinRTT: 19, Sent: 120_000, Lost: 36, Loss: .0003})
+	}
 	e.home = accounting.HouseholdAnswer{Near: []identity.ID{mustID(t)}, Members: []accounting.HouseholdMember{}}
 	return channel
 }
@@ -125,13 +132,14 @@ func TestEveryStateInABrowser(t *testing.T) {
 	day := aDay(t)
 	p.set(day)
 	b := openBrowser(t, p.Link())
+	at := edge.Traffic{}
 	for i := range graphPoints {
 		x := float64(i) / 9
-		p.graph.add(edge.Traffic{
-			Up:   p.graph.last.Up + int64(60e3*(1.3+math.Sin(x*1.7))),
-			Down: p.graph.last.Down + int64(900e3*(1.4+math.Sin(x)+.5*math.Sin(x*3.1))),
-		}, time.Now().Add(time.Duration(i-graphPoints)*time.Second))
+		at.Up += int64(60e3 * (1.3 + math.Sin(x*1.7)))
+		at.Down += int64(900e3 * (1.4 + math.Sin(x) + .5*math.Sin(x*3.1)))
+		p.graph.add(at, time.Now().Add(time.Duration(i-graphPoints)*time.Second))
 	}
+	p.move(at)
 	paused, first, cap, bad := held(day, "paused", ""), held(day, "no_consent", ""), held(day, "cap_month", ""), day
 	paused.Paused, paused.PausedUntil = true, time.Now().Add(2*time.Hour)
 	first.Consent, first.Relays, first.Sites, first.Points, first.PointsAt = "", nil, nil, 0, time.Time{}

@@ -33,7 +33,7 @@ func init() {
 		{Name: "now", Path: "/", Title: "Now", Icon: "home", live: []string{"now-state", "now-act", "now-notes", "now-graph", "now-caps", "now-facts", "now-sites"}, model: (*Dashboard).now},
 		{Name: "log", Path: "/log", Title: "What left", Icon: "list", model: (*Dashboard).log},
 		{Name: "earnings", Path: "/earnings", Title: "Earnings", Icon: "coin", model: (*Dashboard).earnings},
-		{Name: "line", Path: "/line", Title: "My line", Icon: "pulse", live: []string{"line-seal", "line-relays", "line-home"}, model: (*Dashboard).line},
+		{Name: "line", Path: "/line", Title: "My line", Icon: "pulse", live: []string{"line-seal", "line-quality", "line-relays", "line-reached", "line-home"}, model: (*Dashboard).line},
 		{Name: "settings", Path: "/settings", Title: "Settings", Icon: "sliders", model: (*Dashboard).settings},
 		{Name: "consent", Path: "/consent", Title: "Before you share", Hidden: true, model: (*Dashboard).consent},
 	}
@@ -79,6 +79,8 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"usum":          func(a, b uint64) uint64 { return a + b },
 	"atleast1":      func(n uint64) uint64 { return max(n, 1) },
 	"percent":       func(part float64) string { return fmt.Sprintf("%.0f %%", part*100) },
+	"tenths":        func(part float64) string { return fmt.Sprintf("%.1f %%", part*100) },
+	"millis":        func(ms float64) string { return fmt.Sprintf("%.0f ms", ms) },
 	"thousands":     thousands,
 	"first":         first[edge.Use],
 	"firstRefusals": first[edge.Refusal],
