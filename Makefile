@@ -18,7 +18,7 @@ TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 GEO     := .cache/geo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan bench-crawl soak clients demo check cross geo sdk clean
+.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan bench-crawl bench-idle soak clients demo check cross geo sdk clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ bench-crawl: .cache/docs/python3.11-doc .cache/docs/postgresql-doc-15 ## Measure
 	$(SHIP) build -o $(BIN)/tools/crawl ./internal/bench/crawl
 	$(BIN)/tools/crawl -site .cache/docs/python3.11-doc/usr/share/doc/python3.11/html
 	$(BIN)/tools/crawl -site .cache/docs/postgresql-doc-15/usr/share/doc/postgresql-doc-15/html
+
+bench-idle: build ## Measure what the home agent costs its machine, idle and at 100 Mbit/s (needs Linux and root)
+	$(SHIP) build -o $(BIN)/tools/idle ./internal/bench/idle
+	$(BIN)/tools/idle $(WRITE)
 
 soak: ## Lend a line for a month in SOAK (15m), with kills, and hold the owner's caps to the byte
 	$(SHIP) run ./internal/bench/soak -for $(SOAK)

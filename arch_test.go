@@ -62,6 +62,7 @@ var imports = map[string][]string{
 	"internal/homelab":       {"internal/bench/rig"},
 	"internal/portmap":       {"internal/homelab"},
 	"internal/bench/wan":     {"internal/bench/rig"},
+	"internal/bench/idle":    {"internal/bench/rig"},
 	"internal/bench/clients": {"internal/bench/rig"},
 	"internal/bench/peers":   {"internal/bench/rig"},
 	"internal/bench/road":    {"internal/daemon", "internal/identity", "internal/sandbox"},

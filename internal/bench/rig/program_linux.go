@@ -88,6 +88,9 @@ func (p *Program) Kill() {
 	<-p.over
 }
 
+// PID is the process that was started.
+func (p *Program) PID() int { return p.cmd.Process.Pid }
+
 // Said is the end of what the program printed.
 func (p *Program) Said() string {
 	data, _ := os.ReadFile(p.log) //nolint:errcheck // a message without it is better than none
