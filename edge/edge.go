@@ -82,6 +82,7 @@ type Config struct {
 	Own     func() []netip.Prefix                                   // this machine's addresses; default outside.Own
 	Roots   *x509.CertPool                                          // for crawled pages; nil: the system's
 	Clock   func() time.Time                                        // in the owner's time zone; default time.Now
+	Rest    func()                                                  // called when nothing has run for half a minute: the process may give memory back
 	Log     *slog.Logger
 }
 

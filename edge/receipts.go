@@ -123,6 +123,7 @@ func (e *Edge) keepBooks(ctx context.Context) error {
 	defer settle.Stop()
 	defer account.Stop()
 	defer save.Stop()
+	var rest rest
 	e.accountOnce(ctx)
 	for ctx.Err() == nil {
 		select {
@@ -135,6 +136,9 @@ func (e *Edge) keepBooks(ctx context.Context) error {
 			e.note(ctx, "receipts are not kept for the owner", e.proofs.save(e.cfg.Clock()))
 		case <-save.C:
 			e.saveOnce()
+			if e.cfg.Rest != nil && rest.look(time.Now(), e.live.count()) {
+				e.cfg.Rest()
+			}
 		case <-ctx.Done():
 		}
 	}

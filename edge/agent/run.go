@@ -71,7 +71,7 @@ func run(cmd *cobra.Command, f runFlags, version string) (err error) {
 	cfg := edge.Config{
 		Key: key, Network: c.Network, Hub: hub, Relays: c.Relays,
 		Settings: c.Settings, File: filepath.Join(f.dir, configFile),
-		Dir: f.dir, Agent: "sward-edge/" + version, Log: log,
+		Dir: f.dir, Agent: "sward-edge/" + version, Rest: daemon.GiveBack, Log: log,
 	}
 	var open sockets
 	defer func() { err = errors.Join(err, open.close()) }()

@@ -32,8 +32,8 @@ const (
 
 const (
 	loadStreams = 8
-	pieceSize   = 32 << 10 // bytes that a stream takes at a time
-	settleTime  = 20 * time.Second
+	pieceSize   = 32 << 10         // bytes that a stream takes at a time
+	settleTime  = 40 * time.Second // an edge gives memory back when nothing has run for half a minute
 )
 
 type plan struct {
