@@ -17,7 +17,7 @@ func TestEveryPageIsMade(t *testing.T) {
 			s := aDay(t)
 			s.Mapping = portmap.State{On: true, Open: true, Protocol: "PCP", Router: "a router", External: netip.MustParseAddrPort("203.0.113.9:4433"), Problem: "behind it is one more router"}
 			p.set(s)
-			p.settings.PortMapping = true
+			p.doll.settings.PortMapping = true
 			paths = append(paths, "/receipt/"+p.fill(t).String())
 		}
 		for _, page := range pages {
