@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -231,10 +232,11 @@ func chanceOf(day string, d demandDay, refused map[string]int) Chance {
 	take(c.Missed, missedFull, m.Full)
 	take(c.Missed, missedBlocked, m.Blocked)
 	c.Offered = rest + min(c.Won, c.Eligible)
-	// Of a fair share of what was offered, the edge had less by as much as its standing is worse than others'.
+	// Of a fair share of what was offered, the edge had less by as much as its standing is worse than others'. What a draw
+	// differs by as a rule, √n of n, is chance.
 	if c.Eligible > 0 {
-		fair := uint64(float64(c.Fair) * float64(c.Offered) / float64(c.Eligible))
-		take(c.Lost, lostStanding, fair-min(fair, c.Won))
+		fair := float64(c.Fair) * float64(c.Offered) / float64(c.Eligible)
+		take(c.Lost, lostStanding, uint64(max(fair-math.Sqrt(fair)-float64(c.Won), 0)))
 	}
 	take(c.Lost, lostTurn, rest)
 	maps.Copy(c.Refused, refused)

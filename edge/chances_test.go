@@ -19,7 +19,7 @@ func TestChancesAccountForEveryRequest(t *testing.T) {
 	relay := identity.ID{1}
 	c.add(chanceTime, relay, wire.Demand{Period: 60})
 	c.add(chanceTime.Add(time.Minute), relay, wire.Demand{
-		Period: 60, Seen: 1000, Named: 100, Elsewhere: 300, OtherApp: 50, Eligible: 550, Won: 20, Kept: 10,
+		Period: 60, Seen: 1000, Named: 100, Elsewhere: 300, OtherApp: 50, Eligible: 550, Won: 10, Kept: 10,
 		Paused: 200, Full: 30, Capped: 40, Blocked: 10, Fair: 50_000, Lines: 11, Weight: 400,
 	})
 	got := chanceOf("2026-11-22", *c.days["2026-11-22"], map[string]int{"domain_denied": 2})
@@ -28,11 +28,11 @@ func TestChancesAccountForEveryRequest(t *testing.T) {
 		names = append(names, r.Name)
 	}
 	got.Why = nil
-	// 270 were offered, of which an average line would have had 50·270/550 = 24.
+	// 270 were offered, of which an average line would have had 50·270/550 = 24.5, give or take 5.
 	want := Chance{
-		Day: "2026-11-22", Seen: 1000, Named: 100, Elsewhere: 300, OtherApp: 50, Eligible: 550, Offered: 270, Won: 20, Kept: 10, Fair: 50,
+		Day: "2026-11-22", Seen: 1000, Named: 100, Elsewhere: 300, OtherApp: 50, Eligible: 550, Offered: 270, Won: 10, Kept: 10, Fair: 50,
 		Missed:  map[string]uint64{missedPaused: 200, missedFull: 30, missedCapped: 40, missedBlocked: 10},
-		Lost:    map[string]uint64{lostStanding: 4, lostTurn: 246},
+		Lost:    map[string]uint64{lostStanding: 9, lostTurn: 251},
 		Refused: map[string]int{"domain_denied": 2},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

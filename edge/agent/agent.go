@@ -30,7 +30,7 @@ const (
 func Commands(version string) []*cobra.Command {
 	return []*cobra.Command{
 		initCommand(), runCommand(version),
-		statusCommand(), dashboardCommand(), logCommand(), earningsCommand(), receiptCommand(), doctorCommand(),
+		statusCommand(), dashboardCommand(), logCommand(), earningsCommand(), receiptCommand(), whyCommand(), doctorCommand(),
 		pauseCommand(), resumeCommand(), householdCommand(),
 		installCommand(), uninstallCommand(),
 		identityCommand(), versionCommand(version),
