@@ -47,8 +47,8 @@ var imports = map[string][]string{
 	"edge/seal":          {"internal/outside", "internal/wire", "policy"},
 	// Layer 2 is what people run. edge and relay meet only on the wire.
 	"crawler":     {"crawler/botauth", "crawler/crawltest", "crawler/fetch", "crawler/link", "crawler/proof", "crawler/render", "crawler/rights", "crawler/text", "crawler/trust", "crawler/warc", "internal/wire", "policy"},
-	"edge":        {"accounting", "crawler/fetch", "edge/diary", "edge/seal", "edge/sense", "internal/daemon", "internal/homelab", "internal/identity", "internal/outside", "internal/portmap", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
-	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
+	"edge":        {"accounting", "crawler/fetch", "edge/diary", "edge/seal", "edge/sense", "internal/daemon", "internal/homelab", "internal/identity", "internal/outside", "internal/portmap", "internal/reach", "internal/splice", "internal/tunnel", "internal/wire", "policy"},
+	"relay":       {"accounting", "internal/bbr", "internal/daemon", "internal/geo", "internal/identity", "internal/reach", "internal/splice", "internal/tunnel", "internal/wire", "policy", "relay/gateway"},
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
 	"edge/dashboard":     {"accounting", "edge", "edge/diary", "edge/seal", "edge/sense", "internal/daemon", "internal/identity", "internal/portmap", "internal/wire", "policy"}, // shows an edge to its owner

@@ -35,6 +35,11 @@ type edge struct {
 	mu    sync.Mutex
 	meter *accounting.Meter // nil until the channel is open: a session has one channel
 	live  map[*conn]struct{}
+
+	reach   wire.Reach // how other relays get to it, as it last said
+	reaches bool       // the hub is to hear of that
+	told    time.Time  // when it last did
+	knocked time.Time  // when it was last dialled back
 }
 
 // line is what a partner is told of the edge.
@@ -148,7 +153,7 @@ func (t *table) add(e *edge) error {
 
 	t.mu.Lock()
 	e.facts.ID, e.facts.Class, e.facts.Limit, e.facts.Apps = e.id, e.class, e.limit, e.apps
-	e.facts.Place, e.facts.Prefix = place, prefix
+	e.facts.Place, e.facts.Prefix, e.facts.Far = place, prefix, e.far()
 	old, again := t.edges[e.id]
 	if !again && len(t.edges) >= maxEdges {
 		t.mu.Unlock()
@@ -286,7 +291,7 @@ func (t *table) relist(e *edge) {
 	c := &e.facts
 	t.keepChance(e)
 	listed := len(c.offered.shelves) > 0
-	if offers := t.edges[e.id] == e && c.offers(); offers == listed {
+	if offers := t.edges[e.id] == e && c.offers() && !c.Far; offers == listed {
 		return
 	} else if offers {
 		t.index.put(c, appsOf(c.Apps)...)
@@ -369,6 +374,27 @@ func (t *table) release(e *edge) {
 	defer t.mu.Unlock()
 	e.facts.Streams--
 	t.relist(e)
+}
+
+// newest is the session of an edge that is chosen, nil for none.
+func (t *table) newest(id identity.ID) *edge {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.edges[id]
+}
+
+// connected tells whether an edge has a session that is not on its way out.
+func (t *table) connected(id identity.ID) bool {
+	e := t.newest(id)
+	return e != nil && !e.session.Draining()
+}
+
+// serving tells whether it has one whose channel is open, and has said what it allows.
+func (t *table) serving(id identity.ID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.edges[id]
+	return e != nil && e.facts.Ready && (e.facts.offers() || e.facts.Paused)
 }
 
 func (t *table) len() int {

@@ -15,6 +15,7 @@ type metrics struct {
 	receipts prometheus.Counter
 	picks    *prometheus.CounterVec
 	retries  *prometheus.CounterVec
+	called   *prometheus.CounterVec
 	stays    prometheus.GaugeFunc
 	lines    lines
 }
@@ -40,6 +41,9 @@ func newMetrics(r *Relay) *metrics {
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sward_relay_retries_total", Help: "Streams that went to another edge, by the code of the one before.",
 		}, []string{"code"}),
+		called: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sward_relay_calls_total", Help: "Calls to edges without a session here: the path by which they came, or failed.",
+		}, []string{"path"}),
 		stays: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sward_relay_sessions", Help: "Sticky sessions."},
 			func() float64 { return float64(r.stays.len()) }),
 		lines: lines{r.edges},
@@ -60,7 +64,7 @@ func (m *metrics) streamEnded(up, down uint64) {
 // Metrics are the relay's collectors, for the role's registry.
 func (r *Relay) Metrics() []prometheus.Collector {
 	m := r.metrics
-	return []prometheus.Collector{m.edges, m.streams, m.bytes, m.refusals, m.receipts, m.picks, m.retries, m.stays, m.lines, r.limits.abuse}
+	return []prometheus.Collector{m.edges, m.streams, m.bytes, m.refusals, m.receipts, m.picks, m.retries, m.called, m.stays, m.lines, r.limits.abuse}
 }
 
 // lines collects how many edges are where. The labels are bounded: a country is two letters, and there are three classes.

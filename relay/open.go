@@ -137,6 +137,7 @@ func (r *Relay) openFor(ctx context.Context, q request, w Want) (*conn, error) {
 		last  error
 		aside bool // the session's own edge has refused this one stream
 	)
+	r.fetch(ctx, r.stays.wants(&w, q.stay))
 	for tries, full := 0, 0; tries < openTries && full < openFull; {
 		e, err := r.stays.pick(r.edges, &w, q.stay, aside)
 		if err != nil {

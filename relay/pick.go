@@ -61,6 +61,7 @@ type Candidate struct {
 	Class     uint16 // kind of edge: a browser only fetches
 	Place     geo.Place
 	Prefix    netip.Prefix // its /24 or /48; not valid where the address says nothing
+	Far       bool         // it is reached over another relay: for those who ask for this very edge
 	Policy    uint32       // number in the table of its policy's digest
 
 	rests     time.Time // until then it is full, by its own word
@@ -87,7 +88,7 @@ func (c *Candidate) serves(w *Want, now time.Time) bool {
 		return false
 	case c.Class == classExtension && w.App != wire.AppCrawl:
 		return false
-	case !w.Edge.IsZero() && c.ID != w.Edge:
+	case !w.Edge.IsZero() && c.ID != w.Edge, c.Far && w.Edge.IsZero():
 		return false
 	}
 	return !slices.Contains(w.Avoid, c.ID) && w.Where.holds(c.Place) && !slices.Contains(w.refuse, c.Policy) &&

@@ -59,6 +59,8 @@ type Hub interface {
 	Settle(ctx context.Context, channels []accounting.SignedChannel, receipts []accounting.SignedReceipt) ([]accounting.Settled, error)
 	// Heartbeat tells the hub that this relay is there, and brings what the relay must know.
 	Heartbeat(ctx context.Context, beat accounting.Heartbeat) (accounting.Orders, error)
+	// Whereabouts tells how to get to an edge that has no session with this relay.
+	Whereabouts(ctx context.Context, edge identity.ID) (accounting.Whereabouts, error)
 }
 
 // Config is a relay's world.
@@ -74,6 +76,7 @@ type Config struct {
 	Tunnel         string       // host:port at which edges reach PacketConn and TunnelListener
 	Proxy          string       // host:port at which partners reach Listener
 	Region         string
+	Reach          ReachConfig                                                  // calling edges that have no session here
 	Ports          []uint16                                                     // targets' ports that partners may use; default 80 and 443
 	Peers          []netip.Addr                                                 // addresses of the network itself: nobody is connected to them
 	Resolve        func(ctx context.Context, name string) ([]netip.Addr, error) // for what browsers fetch; default: the system's servers
@@ -121,6 +124,7 @@ type Relay struct {
 	waste    waste
 	limits   *limits
 	usage    *usageLog
+	calls    *calls
 	held     *held
 	orphans  orphans // the upkeep's
 
@@ -154,7 +158,7 @@ func New(cfg Config) (*Relay, error) {
 	}
 	r := &Relay{
 		cfg: cfg, edges: newTable(), stays: newStays(cfg.Clock), grants: map[accounting.GrantID]*grant{},
-		accounts: newAccounts(), limits: newLimits(cfg), usage: newUsageLog(),
+		accounts: newAccounts(), limits: newLimits(cfg), usage: newUsageLog(), calls: newCalls(cfg.Reach),
 	}
 	r.edges.place, r.edges.now = cfg.Place, cfg.Clock
 	r.metrics = newMetrics(r)
@@ -178,18 +182,23 @@ func (r *Relay) Run(ctx context.Context) error {
 		return err
 	}
 	r.recallStays()
-	listener, err := tunnel.Listen(tunnel.Config{
-		Key: r.cfg.Key, Network: r.cfg.Network, Log: r.cfg.Log, Listener: r.cfg.TunnelListener,
-	}, r.cfg.PacketConn)
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
-
 	// Sessions outlive ctx by the grace, so that streams can end and their receipts be signed.
 	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	r.ctx = lasting
+	tunnels := tunnel.Config{Key: r.cfg.Key, Network: r.cfg.Network, Log: r.cfg.Log, Listener: r.cfg.TunnelListener}
+	if err := r.openReach(); err != nil {
+		return err
+	}
+	if r.calls.taking() {
+		defer r.calls.host.Close()
+		tunnels.Overlay = r.calls.host.Listener()
+	}
+	listener, err := tunnel.Listen(tunnels, r.cfg.PacketConn)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
 	door, err := gateway.New(r.doorConfig())
 	if err != nil {
 		return err
@@ -220,6 +229,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		r.every(lasting, demandEvery, "edges cannot be told of the demand", r.tellDemand)
 		return nil
 	})
+	upkeep.Go(func() error { r.followCalls(lasting); return nil })
 	upkeep.Go(func() error { r.every(lasting, pulseEvery, "edges cannot be watched", r.pulseOnce); return nil })
 	upkeep.Go(func() error {
 		r.every(lasting, grantIdle/4, hubAway, func(ctx context.Context) error { r.releaseIdle(ctx, false); return nil })

@@ -137,6 +137,10 @@ func (r *Relay) serveEdge(ctx context.Context, s session, hello wire.Hello, clas
 			err = with(wire.ParseCount, body, func(m wire.Count) error { return r.answerCount(e, m) })
 		case wire.TypeReceiptSign:
 			err = with(wire.ParseReceiptSign, body, func(m wire.ReceiptSign) error { return r.completeReceipt(e, m) })
+		case wire.TypeReach:
+			err = with(wire.ParseReach, body, func(m wire.Reach) error { e.setReach(m); return nil })
+		case wire.TypeDialBack:
+			err = with(wire.ParseDialBack, body, func(m wire.DialBack) error { r.dialBack(e, m.Port); return nil })
 		case wire.TypeDone:
 			err = with(wire.ParseDone, body, func(m wire.Done) error {
 				if meter := e.channel(); meter != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"sward/accounting"
 	"sward/internal/wire"
 )
 
@@ -30,13 +29,12 @@ func (r *Relay) settleOnce(ctx context.Context) error {
 
 // beatOnce tells the hub that this relay is there and takes its orders.
 func (r *Relay) beatOnce(ctx context.Context) error {
-	orders, err := r.cfg.Hub.Heartbeat(ctx, accounting.Heartbeat{
-		Agent: "sward-relay", Edges: r.edges.len(), Streams: r.streams(),
-		Tunnel: r.cfg.Tunnel, Proxy: r.cfg.Proxy, Region: r.cfg.Region,
-	})
+	beat, told := r.heartbeat()
+	orders, err := r.cfg.Hub.Heartbeat(ctx, beat)
 	if err != nil {
 		return err
 	}
+	told()
 	r.edges.suspend(orders.Suspended)
 	r.ordersMu.Lock()
 	defer r.ordersMu.Unlock()

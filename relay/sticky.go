@@ -288,6 +288,19 @@ func (t *stays) pick(edges *table, w *Want, s *stay, aside bool) (*edge, error) 
 	return e, err
 }
 
+// wants is the one edge that a stream is to leave from, zero for any.
+func (t *stays) wants(w *Want, s *stay) identity.ID {
+	if s == nil {
+		return w.Edge
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !s.gone.IsZero() {
+		return identity.ID{}
+	}
+	return s.edge
+}
+
 // lose ends a hard session whose edge has left: its word is refused until its time is over, or has rested long enough.
 func (t *stays) lose(s *stay, now time.Time) {
 	s.gone = s.ends

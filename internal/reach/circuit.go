@@ -73,7 +73,7 @@ func (a acl) AllowReserve(p peer.ID, _ multiaddr.Multiaddr) bool {
 
 func (a acl) AllowConnect(from peer.ID, _ multiaddr.Multiaddr, to peer.ID) bool {
 	id, err := identity.OfPeer(from)
-	return err == nil && a.cfg.Allow(id) == nil && a.AllowReserve(to, nil)
+	return err == nil && a.cfg.Callers(id) == nil && a.AllowReserve(to, nil)
 }
 
 // slots are the places that an edge has at relays.

@@ -48,11 +48,10 @@ type Config struct {
 	Listen string
 	// Relay makes it a relay's host: it carries circuits, and answers edges that ask whether they can be dialled.
 	Relay bool
-	// Allow says who may open a stream here. At a relay it also says whose circuits are carried: those that lead from one
-	// who is allowed as a caller to an edge that is allowed to reserve.
+	// Allow says who may open a stream here.
 	Allow func(identity.ID) error
-	// Reserve says, at a relay, which edges may have a place for circuits.
-	Reserve func(identity.ID) error
+	// Reserve says, at a relay, which edges may have a place for circuits, and Callers who may come to them over one.
+	Reserve, Callers func(identity.ID) error
 	// Gate says which addresses may be dialled; strangers name them.
 	Gate func(netip.Addr) error
 	// Resolve finds the addresses of a relay's name.
@@ -69,8 +68,8 @@ func (c Config) check() error {
 		return errors.New("reach: no key")
 	case c.Allow == nil || c.Gate == nil || c.Resolve == nil:
 		return errors.New("reach: nobody says who is allowed, or what may be dialled")
-	case c.Relay && c.Reserve == nil:
-		return errors.New("reach: nobody says who may reserve")
+	case c.Relay && (c.Reserve == nil || c.Callers == nil):
+		return errors.New("reach: nobody says whose circuits are carried")
 	}
 	return nil
 }

@@ -63,8 +63,8 @@ func newTrio(t testing.TB, gate func(netip.Addr) error) trio {
 	relays := identity.Only(testKey(t, 'r').ID(), testKey(t, 'o').ID())
 	edges := identity.Only(testKey(t, 'e').ID())
 	var n trio
-	n.relay = open(t, Config{Key: testKey(t, 'r'), Relay: true, Allow: relays, Reserve: edges})
-	n.other = open(t, Config{Key: testKey(t, 'o'), Relay: true, Allow: relays, Reserve: edges, Gate: gate})
+	n.relay = open(t, Config{Key: testKey(t, 'r'), Relay: true, Allow: edges, Reserve: edges, Callers: relays})
+	n.other = open(t, Config{Key: testKey(t, 'o'), Relay: true, Allow: edges, Reserve: edges, Callers: relays, Gate: gate})
 	n.edge = open(t, Config{Key: testKey(t, 'e'), Allow: relays})
 	n.place = Relay{testKey(t, 'r').ID(), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), n.relay.Port()).String()}
 	return n

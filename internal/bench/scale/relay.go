@@ -225,6 +225,10 @@ func (nobodysHub) History(context.Context, identity.ID) (accounting.History, err
 	return accounting.History{}, nil
 }
 
+func (nobodysHub) Whereabouts(context.Context, identity.ID) (accounting.Whereabouts, error) {
+	return accounting.Whereabouts{}, errors.New("nobody is elsewhere")
+}
+
 func (nobodysHub) ReportUsage(context.Context, accounting.UsageReport) error { return nil }
 
 func (nobodysHub) Settle(context.Context, []accounting.SignedChannel, []accounting.SignedReceipt) ([]accounting.Settled, error) {
