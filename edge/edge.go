@@ -176,7 +176,7 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e.inForce.Store(t)
 	if cfg.PacketConn != nil {
-		if e.mapper, err = e.newMapper(t.PortMapping); err != nil {
+		if e.mapper, err = e.mapTunnels(t.PortMapping); err != nil {
 			return nil, err
 		}
 	} else if t.PortMapping {

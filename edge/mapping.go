@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"sward/internal/portmap"
 )
@@ -12,16 +13,21 @@ import (
 // errNoPort answers who wants a port mapped where there is none: an edge in the same process as its relay, in the sandbox.
 var errNoPort = errors.New("port_mapping: this edge has no UDP socket of its own")
 
-// newMapper prepares the worker that asks the home router to map the port of the tunnels' socket, when the owner has
+// mapTunnels prepares the worker that asks the home router to map the port of the tunnels' socket, when the owner has
 // switched that on. An edge works fully without, because it is the one that dials.
-func (e *Edge) newMapper(on bool) (*portmap.Mapper, error) {
+func (e *Edge) mapTunnels(on bool) (*portmap.Mapper, error) {
 	addr, ok := e.cfg.PacketConn.LocalAddr().(*net.UDPAddr)
 	if !ok {
 		return nil, fmt.Errorf("edge: %w", errNoPort)
 	}
+	return e.newMapper("", uint16(addr.Port), on)
+}
+
+// newMapper maps a port. Its use tells it, in the router's own list, from the other ports of this edge.
+func (e *Edge) newMapper(use string, port uint16, on bool) (*portmap.Mapper, error) {
 	return portmap.New(portmap.Config{
-		Port: uint16(addr.Port), On: on, Name: e.ID().Short(), Observed: func() netip.Addr { return e.gate.home() },
-		Seed: e.cfg.Key.Sign(e.cfg.Network, "port-mapping", nil), Log: e.cfg.Log,
+		Port: port, On: on, Name: strings.TrimSpace(e.ID().Short() + " " + use), Observed: func() netip.Addr { return e.gate.home() },
+		Seed: e.cfg.Key.Sign(e.cfg.Network, "port-mapping", []byte(use)), Log: e.cfg.Log,
 	})
 }
 

@@ -1,6 +1,7 @@
 package portmap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func exchange(ctx context.Context, router netip.AddrPort, make func(inside netip
 	answer := [maxPortAnswer]byte{}
 	for try := range exchangeTries {
 		if _, err := c.Write(request); err != nil {
-			return err
+			return cmp.Or(ctx.Err(), err)
 		}
 		c.SetReadDeadline(time.Now().Add(firstWait << try))
 		if err := ctx.Err(); err != nil {
@@ -51,7 +52,7 @@ func exchange(ctx context.Context, router netip.AddrPort, make func(inside netip
 				break
 			}
 			if err != nil {
-				return err
+				return cmp.Or(ctx.Err(), err)
 			}
 			if accept(answer[:n]) {
 				return nil
