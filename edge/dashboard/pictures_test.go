@@ -119,7 +119,7 @@ func (e *doll) fill(t *testing.T) accounting.ChannelID {
 		Reputation: edge.ReputationGood, Challenged: .012, Pages: 4120,
 		Today: edge.LineDay{Opened: 598, FailedRate: .021, Reach50: 42, Reach90: 131, Pages: 512, Challenges: map[string]int{"captcha": 4, "forbidden": 2}, Failed: map[string]int{"dial_timeout": 12}},
 	}
-	for _, r := range e.status.Relays[:2] {
+	for _, r := range e.status.Relays[:min(2, len(e.status.Relays))] {
 		e.line.Relays = append(e.line.Relays, edge.RelayLine{Relay: r.ID, Carrier: "quic", RTT: 23, MinRTT: 19, Sent: 120_000, Lost: 36, Loss: .0003})
 	}
 	e.home = accounting.HouseholdAnswer{Near: []identity.ID{mustID(t)}, Members: []accounting.HouseholdMember{}}
