@@ -40,6 +40,9 @@ func (s *session) openChannel(ctx context.Context) error {
 		return err
 	}
 	signed, err := s.acceptOffer(offer, want)
+	if wire.CodeOf(err) == wire.ClockSkew {
+		return err
+	}
 	if err != nil {
 		return wire.Errorf(wire.Binding, "%v", err)
 	}
@@ -63,6 +66,10 @@ func (s *session) awaitOffer(ctx context.Context) (wire.ChannelOffer, error) {
 		switch t {
 		case wire.TypeChannelOffer:
 			return wire.ParseChannelOffer(body)
+		case wire.TypeObserved: // a relay says it first of all
+			if err := s.observed(body); err != nil {
+				return wire.ChannelOffer{}, err
+			}
 		case wire.TypeBye:
 			return wire.ChannelOffer{}, byeError(body)
 		}
@@ -78,7 +85,7 @@ func (s *session) acceptOffer(offer wire.ChannelOffer, want accounting.Channel) 
 		return accounting.SignedChannel{}, err
 	}
 	if err := c.CheckTime(s.edge.cfg.Clock()); err != nil {
-		return accounting.SignedChannel{}, err
+		return accounting.SignedChannel{}, wire.Errorf(wire.ClockSkew, "%v", err)
 	}
 	network := s.edge.cfg.Network
 	signed := accounting.SignedChannel{

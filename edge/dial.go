@@ -51,14 +51,6 @@ type gatekeeper struct {
 	network []netip.Addr               // all of theirs
 }
 
-// relist lists the machine's addresses anew, and returns them.
-func (g *gatekeeper) relist() []netip.Prefix {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.own, g.listed = g.list(), g.clock()
-	return slices.Clone(g.own)
-}
-
 // maxSeen bounds the relays whose word is kept: an edge has sessions with a few at a time.
 const maxSeen = 64
 
@@ -68,11 +60,25 @@ func (g *gatekeeper) gate() policy.Gate {
 	if now := g.clock(); g.listed.IsZero() || now.Sub(g.listed).Abs() > ownMaxAge {
 		g.own, g.listed = g.list(), now
 	}
-	own := slices.Clone(g.own)
-	for _, a := range g.seen {
-		own = append(own, netip.PrefixFrom(a, a.BitLen()))
+	return policy.Gate{Own: g.homeLocked(), Network: g.network}
+}
+
+// relist lists the machine's addresses anew, and returns all addresses of the home.
+func (g *gatekeeper) relist() []netip.Prefix {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.own, g.listed = g.list(), g.clock()
+	return g.homeLocked()
+}
+
+// homeLocked are the machine's addresses, and those that relays have seen, in an order that stays.
+func (g *gatekeeper) homeLocked() []netip.Prefix {
+	home := slices.Clone(g.own)
+	seen := slices.SortedFunc(maps.Values(g.seen), netip.Addr.Compare)
+	for _, a := range slices.Compact(seen) {
+		home = append(home, netip.PrefixFrom(a, a.BitLen()))
 	}
-	return policy.Gate{Own: own, Network: g.network}
+	return home
 }
 
 // observe adds the address from which a relay sees this edge come, in place of what it saw before: through a home router

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"sward/accounting"
+	"sward/internal/identity"
 	"sward/internal/tunnel"
 	"sward/internal/wire"
 )
 
 // hostileRelay answers one edge with what play sends, and tells how the session ended.
-func hostileRelay(t *testing.T, play func(ctx context.Context, s *tunnel.Session) error) error {
+func hostileRelay(t *testing.T, play func(ctx context.Context, r *testRelay, s *tunnel.Session) error) error {
 	t.Helper()
 	r := &testRelay{t: t, key: mustKey(t), hub: &testHub{key: mustKey(t)}}
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -37,7 +38,7 @@ func hostileRelay(t *testing.T, play func(ctx context.Context, s *tunnel.Session
 	if err := s.Send(wire.Welcome{Version: wire.Version, Clock: time.Now().UnixMilli(), Streams: hello.Streams}); err != nil {
 		t.Fatal(err)
 	}
-	if err := play(ctx, s); err != nil {
+	if err := play(ctx, r, s); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -47,8 +48,8 @@ func hostileRelay(t *testing.T, play func(ctx context.Context, s *tunnel.Session
 	}
 }
 
-// answerAsk waits for the edge's ask and offers the channel that change made of it.
-func answerAsk(ctx context.Context, s *tunnel.Session, change func(*accounting.Channel)) error {
+// answerAsk waits for the edge's ask and offers the channel that change made of it, signed by key.
+func answerAsk(ctx context.Context, r *testRelay, s *tunnel.Session, key identity.Key, change func(*accounting.Channel)) error {
 	for {
 		kind, body, err := s.Control(ctx)
 		if err != nil {
@@ -62,14 +63,15 @@ func answerAsk(ctx context.Context, s *tunnel.Session, change func(*accounting.C
 			return err
 		}
 		c := accounting.Channel{
-			Edge: s.Peer(), EdgeKey: ask.ChannelKey, EdgeNonce: ask.Nonce, Policy: ask.Policy, Consent: ask.Consent, RelayKey: [32]byte{1},
+			Issuer: r.hub.key.ID(), Relay: r.key.ID(), Edge: s.Peer(), RelayKey: mustKey(r.t).ID(), EdgeKey: ask.ChannelKey,
+			EdgeNonce: ask.Nonce, Policy: ask.Policy, Consent: ask.Consent, Class: ask.Class,
 			Step: 64 << 10, Window: 512 << 10, Opened: time.Now().UnixMilli(), Expires: time.Now().Add(time.Hour).UnixMilli(),
 		}
 		if c.Exporter, err = s.Exporter(accounting.ExporterLabel, ask.Nonce[:]); err != nil {
 			return err
 		}
 		change(&c)
-		return s.Send(wire.ChannelOffer{Body: c.Append(nil)})
+		return s.Send(wire.ChannelOffer{Body: c.Append(nil), Sig: [64]byte(c.Sign(testNetwork, key))})
 	}
 }
 
@@ -80,11 +82,32 @@ func TestEdgeLeavesARelayThatBindsItToAnotherChannel(t *testing.T) {
 		"another session": func(c *accounting.Channel) { c.Exporter[0]++ },
 		"another key":     func(c *accounting.Channel) { c.EdgeKey[0]++ },
 		"wide window":     func(c *accounting.Channel) { c.Window = 1 << 30 },
-		"not signed":      func(*accounting.Channel) {},
+		"another relay":   func(c *accounting.Channel) { c.Relay[0]++ },
+		"another policy":  func(c *accounting.Channel) { c.Policy[0]++ },
+		"not its own key": nil,
 	} {
-		err := hostileRelay(t, func(ctx context.Context, s *tunnel.Session) error { return answerAsk(ctx, s, change) })
+		err := hostileRelay(t, func(ctx context.Context, r *testRelay, s *tunnel.Session) error {
+			if change == nil {
+				return answerAsk(ctx, r, s, mustKey(t), func(*accounting.Channel) {})
+			}
+			return answerAsk(ctx, r, s, r.key, change)
+		})
 		if wire.CodeOf(err) != wire.Binding {
 			t.Errorf("%s: the session ended with %v, want %s", name, err, wire.Binding)
+		}
+	}
+}
+
+func TestEdgeLeavesARelayOfAnotherTime(t *testing.T) {
+	for name, off := range map[string]time.Duration{"three hours slow": -3 * time.Hour, "three hours fast": 3 * time.Hour} {
+		err := hostileRelay(t, func(ctx context.Context, r *testRelay, s *tunnel.Session) error {
+			return answerAsk(ctx, r, s, r.key, func(c *accounting.Channel) {
+				c.Opened += off.Milliseconds()
+				c.Expires += off.Milliseconds()
+			})
+		})
+		if wire.CodeOf(err) != wire.ClockSkew {
+			t.Errorf("%s: the session ended with %v, want %s", name, err, wire.ClockSkew)
 		}
 	}
 }

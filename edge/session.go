@@ -20,6 +20,8 @@ import (
 
 const (
 	statusEvery = 30 * time.Second // a relay also hears of every change at once
+	// afterMidnight is how long after the turn of a day its status is sent: timers may be a little early.
+	afterMidnight = 100 * time.Millisecond
 
 	// A session lives three quarters of an hour to an hour less eight minutes, drawn anew each time so that an edge's
 	// relays do not lose it together. Its channel lasts an hour: the rest is for the next session to come, and for
@@ -142,8 +144,6 @@ func (s *session) regrant(body []byte) error {
 
 // tell keeps the relay informed of what the owner allows, and cuts streams when the owner's hours end.
 func (s *session) tell(ctx context.Context) error {
-	tick := time.NewTicker(statusEvery)
-	defer tick.Stop()
 	for {
 		if !s.edge.terms().policy.Open(s.edge.cfg.Clock()) {
 			s.edge.live.cutAll(wire.Errorf(wire.OutOfHours, "the owner does not share at this hour"))
@@ -155,13 +155,23 @@ func (s *session) tell(ctx context.Context) error {
 		if err := s.tunnel.Send(status); err != nil {
 			return err
 		}
+		next := time.NewTimer(s.edge.statusWait())
 		select {
-		case <-tick.C:
+		case <-next.C:
 		case <-s.poked:
 		case <-ctx.Done():
+		}
+		next.Stop()
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
+}
+
+// statusWait is how long a status may stand: no longer than the day whose cap it tells of, so that an edge which was used up
+// is chosen again from midnight on.
+func (e *Edge) statusWait() time.Duration {
+	return min(statusEvery, max(e.volume.dayEnds().Sub(e.cfg.Clock()), 0)+afterMidnight)
 }
 
 // poke asks for a status to be sent soon.

@@ -69,6 +69,9 @@ func (h *home) night(ctx context.Context, n evening, length time.Duration) (resu
 		load := startLoad(ctx, box.Info())
 		steps := func() error {
 			h.clock.set(midnight.Add(-before))
+			if err := e.Change(e.Settings()); err != nil { // after the leap it has to look at the clock anew
+				return err
+			}
 			if err := h.half(ctx, e, n.kill, before, &r); err != nil {
 				return err
 			}
