@@ -128,8 +128,10 @@ type Edge struct {
 	seal    *seal.Seal
 	mapper  *portmap.Mapper // nil without a socket whose port can be mapped
 	socket  *tunnel.Socket  // nil without PacketConn; made by Run
-	metrics *metrics
-	traffic traffic
+
+	noConsent sync.Once // for the log: several workers wait for it
+	metrics   *metrics
+	traffic   traffic
 
 	state                // opened by Run
 	opened chan struct{} // closed when it is
@@ -212,7 +214,7 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	}
 	workers, ctx := errgroup.WithContext(ctx)
 	if e.mapper != nil {
-		workers.Go(func() error { return e.mapper.Run(ctx) })
+		workers.Go(func() error { return e.keepMapping(ctx) })
 	}
 	workers.Go(func() error { return e.seal.Run(ctx) })
 	e.sensor.Pass() // before any relay: a machine on its battery never serves a byte

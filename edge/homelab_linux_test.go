@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 	os.Exit(homelab.Main(m, map[string]homelab.Role{"edge": edgeRole}))
 }
 
-// edgeRole is an edge on a home's computer. It follows the owner, who says "on" or "off" of the port mapping, and tells each
-// change of the mapping.
+// edgeRole is an edge on a home's computer. It follows the owner, who says "agree" to the terms and "on" or "off" to the port
+// mapping, and tells each change of the mapping.
 func edgeRole(ctx context.Context, args []string, in <-chan string, tell func(string, ...any)) error {
 	pc, err := net.ListenPacket("udp", ":4433")
 	if err != nil {
@@ -54,6 +54,12 @@ func edgeRole(ctx context.Context, args []string, in <-chan string, tell func(st
 			if !ok {
 				return <-ran
 			}
+			if line == "agree" {
+				if err := Agree(args[0], time.Now()); err != nil {
+					return err
+				}
+				continue
+			}
 			s := e.Settings()
 			s.PortMapping = line == "on"
 			if err := e.Change(s); err != nil {
@@ -84,6 +90,11 @@ func TestPortMappingIsSwitchedWhileTheEdgeRuns(t *testing.T) {
 		t.Fatalf("waited in vain for open %v", open)
 	}
 	a.Say("on")
+	time.Sleep(500 * time.Millisecond) // a mapping takes 10 ms by PCP
+	if got := house.Router.Mapped(); len(got) != 0 {
+		t.Errorf("before consent the router has %q", got)
+	}
+	a.Say("agree")
 	await(true)
 	if got := house.Router.Mapped(); len(got) != 1 || !strings.Contains(got[0], "4433") {
 		t.Errorf("the router has %q", got)

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,14 @@ func (e *Edge) mapTunnels(on bool) (*portmap.Mapper, error) {
 		return nil, fmt.Errorf("edge: %w", errNoPort)
 	}
 	return e.newMapper("", uint16(addr.Port), on)
+}
+
+// keepMapping runs the mapper once the owner has agreed: before, the edge opens nothing either.
+func (e *Edge) keepMapping(ctx context.Context) error {
+	if err := e.waitForConsent(ctx); err != nil {
+		return nil //nolint:nilerr // the edge was stopped before its owner agreed
+	}
+	return e.mapper.Run(ctx)
 }
 
 // newMapper maps a port. Its use tells it, in the router's own list, from the other ports of this edge.

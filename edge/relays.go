@@ -65,14 +65,12 @@ func (e *Edge) keepRelays(ctx context.Context) error {
 
 // waitForConsent returns when the owner has agreed to the current text.
 func (e *Edge) waitForConsent(ctx context.Context) error {
-	for told := false; ; told = true {
+	for {
 		_, err := ReadConsent(e.cfg.Dir)
 		if err == nil {
 			return nil
 		}
-		if !told {
-			e.cfg.Log.Warn("nothing is shared: run sward-edge init", "err", err)
-		}
+		e.noConsent.Do(func() { e.cfg.Log.Warn("nothing is shared: run sward-edge init", "err", err) })
 		if sleep(ctx, consentEvery); ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -94,7 +94,6 @@ func New(cfg Config) (*Mapper, error) {
 		h := sha256.Sum256(append([]byte("sward/portmap/v1\n"), cfg.Seed...))
 		copy(m.nonce[:], h[:])
 	}
-	m.state.On = cfg.On
 	return m, nil
 }
 

@@ -42,7 +42,9 @@ func (s State) String() string {
 func (m *Mapper) State() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state
+	s := m.state
+	s.On = m.on // Run may not have noticed yet
+	return s
 }
 
 // External is where the mapped port can be reached; ok is false while it is not
@@ -83,7 +85,6 @@ func (m *Mapper) report(err error) {
 
 func (m *Mapper) set(s State) {
 	m.mu.Lock()
-	s.On = m.on
 	m.state = s
 	m.mu.Unlock()
 	if m.cfg.changed != nil {
