@@ -2,6 +2,7 @@ package accounting
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,7 +36,6 @@ type BookConfig struct {
 	Consents  []Hash                               // hashes of the terms an owner may have accepted; none: any
 	Kin       func(edge identity.ID) []identity.ID // devices whose record speaks for each other; nil: none
 	MinAgent  string                               // for the directory
-	Lists     map[string]string                    // for the directory
 
 	Clock func() time.Time // default time.Now
 	Log   *slog.Logger     // default: silence
@@ -73,6 +73,8 @@ type Book struct {
 	state     *state
 	failed    error // the disk's: memory may be ahead of the journal, so nothing is accepted until the next Open
 	directory SignedDirectory
+	lists     map[string]string    // of the directory
+	list      json.RawMessage      // what they name, as it is answered
 	beats     map[identity.ID]beat // the relays' last heartbeats
 	homes     homes                // of edges, as relays say
 	closed    bool

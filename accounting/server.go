@@ -87,6 +87,7 @@ func (s *server) edgeCalls() {
 	})
 	get(s, pathAccount, anyPeer, b.EdgeAccount)
 	post(s, pathStatement, anyPeer, b.Statement)
+	get(s, pathLists, anyPeer, b.listAnswer)
 	get(s, pathDirectory, anyPeer, func(ctx context.Context, _ identity.ID) (json.RawMessage, error) {
 		d, err := b.Directory(ctx)
 		return d.Bytes(), err

@@ -110,7 +110,7 @@ func (b *Book) Directory(context.Context) (SignedDirectory, error) {
 		Issued:   issued,
 		Expires:  issued.Add(directoryLife),
 		MinAgent: b.cfg.MinAgent,
-		Lists:    b.cfg.Lists,
+		Lists:    b.lists,
 		Consents: b.cfg.Consents,
 		Price:    b.state.prices[b.state.price],
 		Relays:   []DirectoryRelay{},

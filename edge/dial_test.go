@@ -15,7 +15,7 @@ import (
 
 // What may be dialled at all is outside's to say, and its tests'; here the owner is asked, and asked first.
 func TestOwnersRulesStandBeforeTheWayOut(t *testing.T) {
-	rules, err := testSettings().compile()
+	rules, err := testSettings().compile(policy.BuiltIn())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,8 @@ type HubClient interface {
 	Statement(ctx context.Context, q accounting.StatementQuery) (accounting.Statement, error)
 	// Household says who else is behind this edge's line, and how far it may go where they share a cap.
 	Household(ctx context.Context, call accounting.HouseholdCall) (accounting.HouseholdAnswer, error)
+	// List is the lists that the directory names by this version.
+	List(ctx context.Context, version string) ([]byte, error)
 	// Account is what the hub owes this edge's owner.
 	Account(ctx context.Context) (accounting.EdgeAccount, error)
 }
@@ -138,6 +140,9 @@ type Edge struct {
 
 	changing sync.Mutex // held while other settings are put in force
 
+	added       atomic.Pointer[policy.Table] // by the hub to the lists of the program; nil: nothing
+	addedDigest accounting.Hash              // of its bytes; keepRelays'
+
 	mu     sync.Mutex
 	relays map[identity.ID]*link
 	points pointsSeen
@@ -166,7 +171,7 @@ func New(cfg Config) (*Edge, error) {
 	if err := identity.CheckNetwork(cfg.Network); err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
-	t, err := cfg.Settings.compile()
+	t, err := cfg.Settings.compile(policy.BuiltIn())
 	if err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}

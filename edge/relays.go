@@ -88,6 +88,9 @@ func (e *Edge) readRelays(ctx context.Context) ([]Relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.followLists(ctx, directory.Directory); err != nil {
+		e.cfg.Log.Warn("the hub's lists cannot be had, those of before stay in force", "err", err) // and are asked for with the next directory
+	}
 	all := listed(directory.Directory)
 	if len(all) == 0 {
 		return nil, fmt.Errorf("the directory lists no relay")

@@ -60,7 +60,7 @@ func DefaultSettings() Settings {
 
 // Validate checks everything that can be checked without the network. The error names the key.
 func (s Settings) Validate() error {
-	_, err := s.compile()
+	_, err := s.compile(policy.BuiltIn())
 	return err
 }
 
@@ -71,7 +71,8 @@ type terms struct {
 	zone   *time.Location // of the caps
 }
 
-func (s Settings) compile() (*terms, error) {
+// compile makes terms of settings with these lists.
+func (s Settings) compile(lists *policy.Lists) (*terms, error) {
 	switch {
 	case s.Rate.Up < 0 || s.Rate.Down < 0:
 		return nil, errors.New("rate: a limit is not negative")
@@ -82,7 +83,7 @@ func (s Settings) compile() (*terms, error) {
 	case s.KeepDays < 0 || s.KeepDays > diary.MaxKeep:
 		return nil, fmt.Errorf("keep_days: %d is not between 0 and %d", s.KeepDays, diary.MaxKeep)
 	}
-	rules, err := s.Policy.Compile()
+	rules, err := s.Policy.CompileWith(lists)
 	if err != nil {
 		return nil, fmt.Errorf("policy.%w", err)
 	}
@@ -107,15 +108,15 @@ func (e *Edge) Change(s Settings) error {
 	if !e.isOpen() {
 		return errNotRunning
 	}
-	t, err := s.compile()
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	t, err := s.compile(e.lists())
 	if err != nil {
 		return err
 	}
 	if s.PortMapping && e.mapper == nil {
 		return errNoPort
 	}
-	e.changing.Lock()
-	defer e.changing.Unlock()
 	if err := e.file.write(s); err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (e *Edge) followOnce() {
 		e.cfg.Log.Warn("the settings file is not good: the settings of before stay in force", "err", err)
 		return
 	}
-	t, err := c.compile()
+	t, err := c.compile(e.lists())
 	if err != nil {
 		e.file.setFault(err)
 		return

@@ -45,6 +45,9 @@ func (e *Edge) open() (err error) {
 			err = errors.Join(err, e.unlock())
 		}
 	}()
+	if err := e.openLists(); err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
 	t := e.terms()
 	if e.volume, err = openVolume(filepath.Join(e.cfg.Dir, volumeFile), t.Caps.Policy(), t.zone, e.cfg.Clock); err != nil {
 		return fmt.Errorf("edge: %w", err)

@@ -29,6 +29,7 @@ type testHub struct {
 	channels map[accounting.ChannelID]accounting.SignedChannel
 	codes    map[string]bool
 	away     bool
+	list     []byte                                     // that the hub adds; nil: none
 	home     func() (accounting.HouseholdAnswer, error) // nil: the hub knows of none
 }
 
@@ -36,6 +37,15 @@ var _ HubClient = (*testHub)(nil)
 
 func (h *testHub) Directory(context.Context) (accounting.SignedDirectory, error) {
 	return accounting.SignedDirectory{}, wire.Errorf(wire.HubAway, "no directory in this test")
+}
+
+func (h *testHub) List(context.Context, string) ([]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.list == nil {
+		return nil, wire.Errorf(wire.BadRequest, "the hub adds no lists")
+	}
+	return h.list, nil
 }
 
 func (h *testHub) Settle(_ context.Context, channels []accounting.SignedChannel, receipts []accounting.SignedReceipt) ([]accounting.Settled, error) {

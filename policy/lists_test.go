@@ -16,7 +16,7 @@ func TestListsHoldWhatTheyAreNamedFor(t *testing.T) {
 		"gambling":       {"www.bet365.com", "anything.casino", "stake.com", "www.pokerstars.eu"},
 		"government":     {"www.irs.gov", "www.service.gov.uk", "tribunal.gob.mx", "impots.gouv.fr", "www.parliament.uk", "english.go.kr"},
 		"health":         {"www.nhs.uk", "mychart.hospital.example", "www.doctolib.fr", "www.cvs.com"},
-		"home-router":    {"fritz.box", "www.routerlogin.net", "tplinkwifi.net", "router.company.example"},
+		"home-router":    {"fritz.box", "www.routerlogin.net", "tplinkwifi.net"},
 		"mail":           {"mail.google.com", "webmail.company.example", "outlook.live.com", "proton.me", "owa.company.example.com"},
 		"military":       {"www.army.mil", "www.bundeswehr.de", "exercito.mil.br"},
 		"signup-sms":     {"5sim.net", "www.mailinator.com", "signup.social.example", "2captcha.com"},

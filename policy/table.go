@@ -12,11 +12,11 @@ import (
 
 // Bounds of a table, so that one from the hub costs an edge no more than this.
 const (
-	maxTableEntries  = 1_000_000 // seven bytes each
-	maxTableNames    = 64        // categories
-	maxTableName     = 40        // bytes of a category's name or of a version
+	maxTableEntries  = 600_000 // seven bytes each: the hub answers with eight MiB at most, and the table travels in base64
+	maxTableNames    = 64      // categories
+	maxTableName     = 40      // bytes of a category's name or of a version
 	tableMagic       = "sward/lists/v1\n"
-	keySize          = 6 // of a digest: two of a million names meet once in 280 tables, and a stranger's name meets one in 280 million tries
+	keySize          = 6 // of a digest: two of half a million names meet in one of a thousand tables, and a stranger's name meets one in 280 million tries
 	tableTrailerSize = sha256.Size
 
 	// MaxTable bounds a table in bytes.

@@ -42,7 +42,7 @@ func root() *cobra.Command {
 	root.AddCommand(
 		sandboxCommand(), hubCommand(), relayCommand(),
 		lend,
-		idCommand(), admitCommand(), partnerCommand(), ownerCommand(), auditCommand(), crawlCommand(), warcCommand(), verifyCommand(),
+		idCommand(), admitCommand(), partnerCommand(), ownerCommand(), listCommand(), auditCommand(), crawlCommand(), warcCommand(), verifyCommand(),
 	)
 	return root
 }

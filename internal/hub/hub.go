@@ -80,6 +80,7 @@ type Hub struct {
 	Index   *indexer.Index
 	Crawler *crawler.Crawler
 	exports *export.Exporter
+	lists   *lists
 	peers   *peers
 	homes   *household.Store
 	hooks   hooks
@@ -121,6 +122,9 @@ func Open(cfg Config) (h *Hub, err error) {
 	})
 	if err != nil {
 		return h, fmt.Errorf("open books: %w", err)
+	}
+	if h.lists, err = openLists(filepath.Join(cfg.Dir, ListsDir), h.Book, cfg.Log); err != nil {
+		return h, err
 	}
 	h.Index, err = indexer.Open(indexer.Config{Dir: filepath.Join(cfg.Dir, "index"), Log: cfg.Log})
 	if err != nil {
@@ -184,6 +188,7 @@ func (h *Hub) Workers() []daemon.Worker {
 	return []daemon.Worker{
 		{Name: "books", Run: h.Book.Run},
 		{Name: "internal", Run: func(ctx context.Context) error { return h.serve(ctx, internal, h.cfg.Internal) }},
+		{Name: "lists", Run: h.lists.run},
 		{Name: "peers", Run: h.peers.run},
 		{Name: "crawler", Run: h.Crawler.Run},
 		{Name: "api", Run: func(ctx context.Context) error {
