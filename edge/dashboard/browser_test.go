@@ -110,7 +110,7 @@ func (b *browser) look(l look) {
 	b.do(chromedp.EmulateViewport(l.width, l.height))
 }
 
-// picture keeps what the page looks like, in the folder SWARD_SHOTS.
+// picture keeps what the page looks like, whole and as far as the window shows it, in the folder SWARD_SHOTS.
 func (b *browser) picture(name string) {
 	b.Helper()
 	dir := os.Getenv("SWARD_SHOTS")
@@ -120,12 +120,14 @@ func (b *browser) picture(name string) {
 	for _, l := range looks {
 		b.look(l)
 		b.do(chromedp.Sleep(150 * time.Millisecond))
-		shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), shot, 0o600)
-		}
-		if err != nil {
-			b.Error(err)
+		for ending, take := range map[string]chromedp.Action[[]byte]{".png": chromedp.FullScreenshot(100), "-top.png": chromedp.CaptureScreenshot()} {
+			shot, err := chromedp.Run(b.ctx, take)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, name+"-"+l.name+ending), shot, 0o600)
+			}
+			if err != nil {
+				b.Error(err)
+			}
 		}
 	}
 }

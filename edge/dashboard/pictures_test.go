@@ -146,7 +146,8 @@ func TestEveryStateInABrowser(t *testing.T) {
 	first.Today.Bytes, first.Month.Bytes, first.RefusedToday, first.Unsubmitted = 0, 0, nil, 0
 	cap.Month.Bytes, cap.Month.Proof = 199_800_000_000, "cap 200 GB, used 199.80 GB"
 	bad.BadSettings = "edge.yaml line 7: key \"caps.day\": \"10 apples\" is not a size such as 200GB or 1.5TiB"
-	alone := held(day, "no_relay", "")
+	alone, broken := held(day, "no_relay", ""), held(day, "seal", "a connection to 192.168.1.1:80 was possible")
+	broken.Seal.Through = []seal.Breach{{ID: "A02", What: "the router", Target: "192.168.1.1:80", Door: "proxy", How: "the connection was made"}}
 	alone.Relays = nil
 	for _, s := range []struct {
 		name   string
@@ -157,7 +158,7 @@ func TestEveryStateInABrowser(t *testing.T) {
 		{"battery", held(day, "battery", "this computer runs on its battery")},
 		{"cap", cap},
 		{"no-relay", alone},
-		{"seal-broken", held(day, "seal", "a connection to 192.168.1.1:80 was possible")},
+		{"seal-broken", broken},
 		{"bad-settings", bad},
 	} {
 		p.set(s.status)

@@ -2,10 +2,13 @@ package dashboard
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,6 +89,8 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"firstRefusals": first[edge.Refusal],
 	"count":         count,
 	"words":         words,
+	"listed":        listed,
+	"tallied":       tallied,
 	"sentence":      sentence,
 	"short":         func(id fmt.Stringer) string { return id.String()[:8] },
 	"points":        points,
@@ -174,7 +179,27 @@ func words(name string) string {
 }
 
 // spelling is for names whose letters are words.
-var spelling = strings.NewReplacer("ai training", "AI training", "seo monitoring", "SEO monitoring", "tor vpn mining", "Tor, VPN and mining", "signup sms", "sign-up and SMS")
+var spelling = strings.NewReplacer("ai training", "AI training", "seo monitoring", "SEO monitoring", "tor vpn mining", "Tor, VPN and mining", "signup sms", "sign-up and SMS", "quic", "QUIC", "tcp", "TCP", "captcha", "CAPTCHA")
+
+// listed is the names of a count, in order.
+func listed(counts map[string]int) string {
+	names := slices.Sorted(maps.Keys(counts))
+	for i, name := range names {
+		names[i] = words(name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// tallied is the names of a count with their numbers, the largest first.
+func tallied(counts map[string]int) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %d", words(name), counts[name])
+	}
+	return strings.Join(names, ", ")
+}
 
 // sentence makes an error one.
 func sentence(err string) string {
