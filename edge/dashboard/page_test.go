@@ -26,9 +26,17 @@ func mustID(t *testing.T) identity.ID {
 func (p *panel) read(t *testing.T, path string) string {
 	t.Helper()
 	resp := p.do(t, http.MethodGet, path, "", p.cookie)
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %d", path, resp.StatusCode)
+	}
+	return body(t, resp)
+}
+
+func body(t *testing.T, resp *http.Response) string {
+	t.Helper()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %d, %v", path, resp.StatusCode, err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return string(text)
 }
