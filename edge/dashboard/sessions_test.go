@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ func wrongOf(code string) string {
 func TestACodeBearsFiveGuessesAndTwoMinutes(t *testing.T) { // L11
 	now := noon
 	s := openSessions(t.TempDir(), func() time.Time { return now })
-	if _, err := s.redeem(""); err != errNoCode {
+	if _, err := s.redeem(""); !errors.Is(err, errNoCode) {
 		t.Errorf("with no code made, an empty one: got %v, want %v", err, errNoCode)
 	}
 	code, ends := s.invite()
@@ -24,26 +25,26 @@ func TestACodeBearsFiveGuessesAndTwoMinutes(t *testing.T) { // L11
 		t.Errorf("code %q until %v: want eight digits for two minutes", code, ends)
 	}
 	for range 5 {
-		if _, err := s.redeem(wrongOf(code)); err != errWrongCode {
+		if _, err := s.redeem(wrongOf(code)); !errors.Is(err, errWrongCode) {
 			t.Errorf("a wrong code: got %v, want %v", err, errWrongCode)
 		}
 	}
-	if _, err := s.redeem(code); err != errNoCode {
+	if _, err := s.redeem(code); !errors.Is(err, errNoCode) {
 		t.Errorf("the right code after five wrong ones: got %v, want %v", err, errNoCode)
 	}
 	code, _ = s.invite()
 	now = now.Add(2 * time.Minute)
-	if _, err := s.redeem(code); err != errNoCode {
+	if _, err := s.redeem(code); !errors.Is(err, errNoCode) {
 		t.Errorf("after two minutes: got %v, want %v", err, errNoCode)
 	}
 	code, _ = s.invite()
-	if _, err := s.redeem(wrongOf(code)); err != errWrongCode {
+	if _, err := s.redeem(wrongOf(code)); !errors.Is(err, errWrongCode) {
 		t.Errorf("a wrong code: got %v, want %v", err, errWrongCode)
 	}
 	if _, err := s.redeem(code[:4] + "-" + code[4:]); err != nil {
 		t.Errorf("the right code at the second try: %v", err)
 	}
-	if _, err := s.redeem(code); err != errNoCode {
+	if _, err := s.redeem(code); !errors.Is(err, errNoCode) {
 		t.Errorf("the same code again: got %v, want %v", err, errNoCode)
 	}
 }
