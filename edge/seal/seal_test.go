@@ -234,6 +234,29 @@ func TestAVictimThatIsReachedTwiceBreaksTheSeal(t *testing.T) {
 	}
 }
 
+// A22: aliases that lead round in a circle end at once, and a long chain of them ends where the gate looks.
+func TestAliasesInACircleEndSoon(t *testing.T) {
+	dns := newTrap()
+	dns.set("loop.seal.example", zone{aliases: []string{"a.seal.example", "b.seal.example", "a.seal.example"}})
+	start := time.Now()
+	if addrs, err := dns.resolve(t.Context(), "loop.seal.example"); err == nil {
+		t.Errorf("got %v, want an error", addrs)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it took %s, want less than 2 s", took)
+	}
+	private := netip.MustParseAddr("192.168.178.1")
+	for _, a := range named("a device at home", private, 80) {
+		if a.id != "A22" {
+			continue
+		}
+		dns.set(a.host, *a.dns)
+		if addrs, err := dns.resolve(t.Context(), a.host); err != nil || len(addrs) != 1 || addrs[0] != private {
+			t.Errorf("the chain of %d leads to %v (%v), want %s", aliasChain, addrs, err, private)
+		}
+	}
+}
+
 func TestTheHomeIsAttackedHourlyAndInEachNewNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rounds atomic.Int32

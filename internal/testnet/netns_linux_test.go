@@ -30,10 +30,12 @@ const (
 	siteName = "shop.example"
 	trapName = "router.example" // resolves to a home router's address
 
-	mixedName    = "mixed.example"    // to the site and the router
-	rebindName   = "rebind.example"   // to the site, and from then on to the router
-	printerName  = "printer.example"  // to a printer in the home's own IPv6 network
-	homePrinter6 = "2a02:8071:1:2::9" // globally reachable, and at home
+	searchName   = "ghost.example"      // exists only with the home's search domain behind it
+	hostsName    = "hosts-file.example" // only the home's hosts file knows it
+	mixedName    = "mixed.example"      // to the site and the router
+	rebindName   = "rebind.example"     // to the site, and from then on to the router
+	printerName  = "printer.example"    // to a printer in the home's own IPv6 network
+	homePrinter6 = "2a02:8071:1:2::9"   // globally reachable, and at home
 )
 
 // lab is the isolated net: one namespace for the backbone and the site, one for each edge's home.
@@ -93,7 +95,11 @@ func (l *lab) addHome(n int) {
 	if err := os.MkdirAll(etc, 0o755); err != nil {
 		l.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(etc, "resolv.conf"), []byte("nameserver "+resolver+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(etc, "resolv.conf"), []byte("search corp.example\nnameserver "+resolver+"\n"), 0o644); err != nil {
+		l.t.Fatal(err)
+	}
+	hosts := "127.0.0.1 localhost\n192.168.11.1 " + hostsName + "\n"
+	if err := os.WriteFile(filepath.Join(etc, "hosts"), []byte(hosts), 0o644); err != nil {
 		l.t.Fatal(err)
 	}
 	l.home = append(l.home, name)
@@ -167,7 +173,8 @@ func (l *lab) serveSite(handler http.Handler) {
 	site, trap := netip.MustParseAddr(siteHost), netip.MustParseAddr("192.168.11.1")
 	go serveDNS(dns, map[string][][]netip.Addr{
 		siteName + ".": {{site}}, trapName + ".": {{trap}},
-		mixedName + ".": {{site, trap}}, rebindName + ".": {{site}, {trap}}, printerName + ".": {{netip.MustParseAddr(homePrinter6)}},
+		searchName + ".corp.example.": {{site}},
+		mixedName + ".":               {{site, trap}}, rebindName + ".": {{site}, {trap}}, printerName + ".": {{netip.MustParseAddr(homePrinter6)}},
 	})
 	l.t.Cleanup(func() { server.Close(); dns.Close() })
 }

@@ -205,7 +205,7 @@ func (l *lab) attackThroughRelay(partner, key string) {
 		"[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[2001:0:4136:e378:8000:63bf:80ff:fffe]",
 		"192.168.11.1", "192.168.11.2", "192.168.11.9", "10.0.0.1", "169.254.169.254", "100.64.0.1", "router", "router.local",
 		"metadata.google.internal", "[fe80::1]", "[fe80::1%25eth0]", "[fd12:3456:789a::10]", "[2a02:8071:1:2::1]",
-		"[2a02:8071:1:2::10]", "[" + homePrinter6 + "]", trapName, mixedName, printerName, backbone, resolver,
+		"[2a02:8071:1:2::10]", "[" + homePrinter6 + "]", trapName, mixedName, printerName, searchName, hostsName, backbone, resolver,
 	} {
 		for _, port := range []string{"80", "443", "9100"} {
 			if tried++; l.connect(host+":"+port, partner, key) == http.StatusOK {

@@ -72,7 +72,7 @@ func TestSOCKSRefusesByReply(t *testing.T) {
 		{"port 0", request(socksConnect, socksName, site, 0), 1},
 		{"mail port", request(socksConnect, socksName, site, 25), 2},
 		{"D05 BIND", request(2, socksIPv4, "93.184.216.34", 80), 7},
-		{"D05 UDP ASSOCIATE", request(3, socksIPv4, "0.0.0.0", 0), 7},
+		{"D05 B14 UDP ASSOCIATE", request(3, socksIPv4, "0.0.0.0", 0), 7},
 		{"unknown address type", "\x05\x01\x00\x05", 8},
 	} {
 		t.Run(c.name, func(t *testing.T) {
