@@ -89,6 +89,11 @@ type Unsettled struct {
 // their channels take no new ones, because the keys are gone.
 func OpenSpool(dir, network string) (*Spool, error) { return openSpool(dir, network, time.Now) }
 
+// OpenSpoolAt is OpenSpool by the clock of a role whose channels do not live by this machine's.
+func OpenSpoolAt(dir, network string, now func() time.Time) (*Spool, error) {
+	return openSpool(dir, network, now)
+}
+
 func openSpool(dir, network string, now func() time.Time) (*Spool, error) {
 	journal, torn, err := OpenJournal(JournalConfig{Dir: dir})
 	if err != nil {

@@ -59,7 +59,7 @@ func (e *Edge) open() (err error) {
 	if e.diary, err = openDiary(e.cfg.Dir, e.terms().KeepDays, e.cfg.Clock); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
-	if e.spool, err = accounting.OpenSpool(filepath.Join(e.cfg.Dir, spoolDir), e.cfg.Network); err != nil {
+	if e.spool, err = accounting.OpenSpoolAt(filepath.Join(e.cfg.Dir, spoolDir), e.cfg.Network, e.cfg.Clock); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
 	e.proofs, e.chances = openProofs(e.cfg.Dir, e.cfg.Network), openChances(e.cfg.Dir)

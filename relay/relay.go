@@ -167,7 +167,7 @@ func New(cfg Config) (*Relay, error) {
 
 // Run serves until ctx ends, then lets running streams finish for a moment, settles and returns.
 func (r *Relay) Run(ctx context.Context) error {
-	spool, err := accounting.OpenSpool(r.cfg.Dir, r.cfg.Network)
+	spool, err := accounting.OpenSpoolAt(r.cfg.Dir, r.cfg.Network, r.cfg.Clock)
 	if err != nil {
 		return err
 	}
