@@ -10,7 +10,7 @@ import (
 	"sward/internal/identity"
 )
 
-// ErrNoReceipt: this edge has no receipt of the channel, or none any more.
+// ErrNoReceipt says that this edge has no receipt of the channel, or none any more.
 var ErrNoReceipt = errors.New("no receipt of this channel is kept here")
 
 // Receipt is the latest receipt of one channel as it can be shown to anybody: what it says, who signed, and the very bytes

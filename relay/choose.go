@@ -48,7 +48,7 @@ func (t *table) counted(w *Want, e *edge, refused []uint32) {
 	switch {
 	case w.Edge.IsZero():
 		if w.asked = true; first {
-			t.demand.ask(w, len(t.index.pool(w.App, w.Where)), e != nil)
+			t.demand.ask(w, e != nil)
 			for i, policy := range refused {
 				if !slices.Contains(refused[:i], policy) {
 					t.demand.blocked[policy]++
@@ -73,6 +73,7 @@ func (t *table) chooseApart(w *Want, now time.Time) *edge {
 		sharing := *w
 		sharing.taken = nil
 		e = t.choose(&sharing, now)
+		w.pool = sharing.pool
 	}
 	return e
 }
@@ -88,7 +89,9 @@ func (t *table) choose(w *Want, now time.Time) *edge {
 		return e
 	}
 	for {
-		c := Pick(t.index.pool(w.App, w.Where), w, now, t.rnd)
+		pool := t.index.pool(w.App, w.Where)
+		w.pool = len(pool)
+		c := Pick(pool, w, now, t.rnd)
 		if c == nil {
 			return nil
 		}

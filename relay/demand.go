@@ -47,8 +47,8 @@ func newDemand(now time.Time) *demand {
 	return &demand{since: now, asked: map[question]*tally{}, blocked: map[uint32]uint64{}}
 }
 
-// ask counts a request that was open to a pool of so many edges; found says whether one of them was given it.
-func (d *demand) ask(w *Want, pool int, found bool) {
+// ask counts a request that was open to all edges of a pool; found says whether one of them was given it.
+func (d *demand) ask(w *Want, found bool) {
 	d.open++
 	kind := question{w.App, w.Where}
 	a := d.asked[kind]
@@ -61,7 +61,7 @@ func (d *demand) ask(w *Want, pool int, found bool) {
 	}
 	a.n++
 	if found {
-		a.fair += 1 / float64(pool)
+		a.fair += 1 / float64(w.pool)
 	}
 }
 

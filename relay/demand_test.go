@@ -116,7 +116,9 @@ func TestDemandNamesTheReason(t *testing.T) {
 		{"paused", func(_ *table, e *edge) {
 			e.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Room: 1 << 30, Apps: e.apps})
 		}, wire.Demand{Paused: asks}},
-		{"a cap is reached", func(_ *table, e *edge) { e.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Apps: e.apps}) }, wire.Demand{Capped: asks}},
+		{"a cap is reached", func(_ *table, e *edge) {
+			e.setStatus(wire.Status{Flags: wire.StatusSealed | wire.StatusPaused, Apps: e.apps})
+		}, wire.Demand{Capped: asks}},
 		{"its home is not sealed", func(_ *table, e *edge) {
 			e.setStatus(wire.Status{Flags: wire.StatusPaused, Room: 1 << 30, Apps: e.apps})
 		}, wire.Demand{Unsealed: asks}},
@@ -170,12 +172,27 @@ func TestDemandBoundsThePlacesItTellsApart(t *testing.T) {
 	}
 }
 
+// What counting adds to each choice: it must not allocate, nor depend on how many edges there are.
+func BenchmarkCountDemand(b *testing.B) {
+	edges := benchTable(b)
+	w := Want{App: wire.AppProxy, Where: Where{Country: "br", City: "city7"}}
+	e, err := edges.pick(&w)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w.asked = false
+		edges.counted(&w, e, nil)
+	}
+}
+
 func BenchmarkTellDemand(b *testing.B) {
 	edges := benchTable(b)
 	for b.Loop() {
 		b.StopTimer()
 		for n := range 500 {
-			edges.demand.ask(&Want{App: wire.AppProxy, Where: Where{ASN: uint32(n)}}, 10, true)
+			edges.demand.ask(&Want{App: wire.AppProxy, Where: Where{ASN: uint32(n)}, pool: 10}, true)
 		}
 		b.StartTimer()
 		d, all := edges.takeDemand()

@@ -40,6 +40,7 @@ type Want struct {
 	Site    int // class of the target's domain: siteOf
 
 	asked  bool                   // it has been counted
+	pool   int                    // edges that it was last chosen from
 	who    tag                    // the account; zero for the hub
 	recent *recent                // prefixes that it had lately
 	refuse []uint32               // policies that are known to refuse this
