@@ -83,7 +83,7 @@ func Start(t testing.TB, s *rig.Space, role string, args ...string) *Actor {
 		t.Fatal(err)
 	}
 	a := &Actor{t: t, name: role, told: make(chan string, maxTold), over: make(chan struct{})}
-	a.cmd = exec.Command(exe, args...)
+	a.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), exe, args...) // it may end well after the test has
 	a.cmd.Env = append(os.Environ(), roleVariable+"="+role)
 	a.cmd.Stderr = &a.said
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -62,21 +62,22 @@ func (r *Router) awaitIGD() {
 	t.Helper()
 	for range 100 {
 		err := r.Do(func() error {
-			if r.conf.NoUPnP {
-				c, err := net.Dial("udp", net.JoinHostPort(r.Inside.String(), "5351"))
-				if err != nil {
-					return err
-				}
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(100 * time.Millisecond))
-				if _, err = c.Write([]byte{0, 0}); err == nil {
-					_, err = c.Read(make([]byte, 16))
+			d := net.Dialer{Timeout: time.Second}
+			if !r.conf.NoUPnP {
+				c, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort(r.Inside.String(), fmt.Sprint(igdPort)))
+				if err == nil {
+					c.Close()
 				}
 				return err
 			}
-			c, err := net.DialTimeout("tcp", net.JoinHostPort(r.Inside.String(), fmt.Sprint(igdPort)), time.Second)
-			if err == nil {
-				c.Close()
+			c, err := d.DialContext(t.Context(), "udp", net.JoinHostPort(r.Inside.String(), "5351"))
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(100 * time.Millisecond))
+			if _, err = c.Write([]byte{0, 0}); err == nil {
+				_, err = c.Read(make([]byte, 16))
 			}
 			return err
 		})

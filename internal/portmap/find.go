@@ -47,6 +47,8 @@ type finder struct {
 	root  *url.URL // nil: searched
 	label string
 	nonce [pcpNonce]byte
+
+	window time.Duration // of the search; see searchWindow
 }
 
 // find races the three protocols for somebody who opens ports, and tries them as they come: try returns nil when the port
@@ -93,7 +95,7 @@ func (f finder) find(ctx context.Context, try func(gateway) error) error {
 		}
 		if f.root != nil {
 			read(f.root)
-		} else if err := search(ctx, f.way.gateway, read); err != nil {
+		} else if err := search(ctx, f.window, f.way.gateway, read); err != nil {
 			fail(err)
 		}
 		describing.Wait()

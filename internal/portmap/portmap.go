@@ -52,6 +52,7 @@ type Config struct {
 	changed  func()            // told at each change of the state, for tests
 	way      func() route      // default theRoute
 	every    time.Duration     // default checkEvery
+	window   time.Duration     // default searchWindow
 }
 
 // Mapper is a worker. It opens the owner's router to the outside, so it does nothing until the owner has switched it on.
@@ -80,6 +81,7 @@ func New(cfg Config) (*Mapper, error) {
 	}
 	cfg.Lease = cmp.Or(cfg.Lease, defaultLease)
 	cfg.every = cmp.Or(cfg.every, checkEvery)
+	cfg.window = cmp.Or(cfg.window, searchWindow)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -167,7 +169,7 @@ func (m *Mapper) pass(ctx context.Context) error {
 		return nil
 	}
 	m.open, m.stale = false, false
-	f := finder{way: way, root: m.cfg.Root, label: m.label, nonce: m.nonce}
+	f := finder{way: way, root: m.cfg.Root, label: m.label, nonce: m.nonce, window: m.cfg.window}
 	err := f.find(ctx, func(g gateway) error { return m.openOn(ctx, g, want) })
 	if err == nil && old != nil && before.external != m.got.external {
 		old.close(ctx, before) //nolint:errcheck // it may be gone, and so may the router

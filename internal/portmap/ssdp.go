@@ -45,12 +45,12 @@ var gateways = []string{
 // search asks every interface for routers, and the gateway directly (a zero one is left out): some switches lose
 // multicasts. found gets each description's place once, from several goroutines. An interface that cannot be searched is no
 // error while another can.
-func search(ctx context.Context, gateway netip.Addr, found func(*url.URL)) error {
+func search(ctx context.Context, window time.Duration, gateway netip.Addr, found func(*url.URL)) error {
 	interfaces, err := searchable()
 	if err != nil {
 		return fmt.Errorf("search for the router: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, searchWindow)
+	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -73,7 +73,7 @@ func search(ctx context.Context, gateway netip.Addr, found func(*url.URL)) error
 			return nil
 		}
 	}
-	return errors.Join(append(errs, NoRouter)...)
+	return errors.Join(NoRouter, errors.Join(errs...))
 }
 
 // nic is one address of an interface.
@@ -112,7 +112,7 @@ func (in nic) search(ctx context.Context, gateway netip.Addr, found func(*url.UR
 		return err
 	}
 	defer pc.Close()
-	stop := context.AfterFunc(ctx, func() { pc.SetDeadline(time.Now()) })
+	stop := context.AfterFunc(ctx, func() { pc.SetDeadline(time.Now()) }) //nolint:errcheck // fails on a closed socket, as the read will
 	defer stop()
 	c := ipv4.NewPacketConn(pc)
 	if err := errors.Join(c.SetMulticastInterface(&in.Interface), c.SetMulticastTTL(searchHops)); err != nil {

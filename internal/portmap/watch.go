@@ -67,7 +67,7 @@ func listen(ctx context.Context, group string, hear func(message []byte, from ne
 		return
 	}
 	defer pc.Close()
-	stop := context.AfterFunc(ctx, func() { pc.SetDeadline(time.Now()) })
+	stop := context.AfterFunc(ctx, func() { pc.SetDeadline(time.Now()) }) //nolint:errcheck // fails on a closed socket, as the read will
 	defer stop()
 	interfaces, err := searchable()
 	if err != nil {
