@@ -172,5 +172,6 @@ func (m *machine) pppoe() bool {
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
-	return lines.Scan() && lines.Scan() // a row of names, then the sessions
+	lines.Scan() // a row of names; then the sessions
+	return lines.Scan()
 }

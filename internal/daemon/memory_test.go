@@ -31,13 +31,15 @@ func TestGiveBackReturnsHeapAndProgram(t *testing.T) {
 	if err != nil {
 		t.Skip("memory is measured on Linux")
 	}
-	ballast := make([]byte, size)
-	for i := range ballast {
-		ballast[i] = program[i%len(program)]
-	}
-	before, file := resident(t, "RssAnon"), resident(t, "RssFile")
-	runtime.KeepAlive(ballast)
-	ballast, program = nil, nil
+	var before, file int
+	func() {
+		ballast := make([]byte, size)
+		for i := range ballast {
+			ballast[i] = program[i%len(program)]
+		}
+		before, file = resident(t, "RssAnon"), resident(t, "RssFile")
+		runtime.KeepAlive(ballast)
+	}()
 	GiveBack()
 	if after := resident(t, "RssAnon"); after > before-size/1024*9/10 {
 		t.Errorf("%d KiB of heap and stacks, after %d; 64 MiB of them were garbage", after, before)
