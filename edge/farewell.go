@@ -98,9 +98,8 @@ func Occupy(dir string) (release func() error, err error) {
 // stateFiles are all that an edge, its dashboard and its commands write into their directory. Whoever adds a file names it
 // here: what is not known is taken for the owner's, and stays.
 var stateFiles = []string{
-	SettingsFile, KeyFile, consentFile, pauseFile, refusalsFile, volumeFile, chancesFile, householdFile, spoolDir, proofsDir, DiaryDir, lockFile,
+	SettingsFile, KeyFile, consentFile, pauseFile, refusalsFile, volumeFile, listsFile, lineFile, chancesFile, householdFile, spoolDir, proofsDir, DiaryDir, lockFile,
 	"control.json", "dashboard.json", // the dashboard's
-	"lists",         // the categories' updates
 	"doctor",        // its attempt to write
 	"activity.json", // of the agent before it had a diary
 }

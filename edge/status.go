@@ -34,6 +34,8 @@ type Status struct {
 	Relays  []RelayStatus `json:"relays"`
 	Streams int           `json:"streams"` // running now
 
+	Lists []string `json:"lists"` // versions behind the categories: the program's, and the hub's where it adds any
+
 	Today Used  `json:"today"`
 	Month Used  `json:"month"`
 	Sites []Use `json:"sites"` // today, most bytes first
@@ -100,6 +102,7 @@ func (e *Edge) Status(context.Context) Status {
 		Relays: []RelayStatus{}, Streams: e.live.count(),
 		Sites: e.usesOf(now.Format(time.DateOnly)),
 	}
+	s.Lists = e.lists().Versions()
 	s.Today, s.Month = e.volume.used().used()
 	s.Mapping = e.Mapping()
 	s.Paused, s.PausedUntil = e.pause.now()

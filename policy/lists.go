@@ -40,6 +40,15 @@ func (l *Lists) With(t *Table) *Lists {
 	return &Lists{tables: append(slices.Clip(slices.Clone(l.tables)), t)}
 }
 
+// Versions are those of the tables, the program's first.
+func (l *Lists) Versions() []string {
+	versions := make([]string, len(l.tables))
+	for i, t := range l.tables {
+		versions[i] = t.version
+	}
+	return versions
+}
+
 // digest identifies what the lists say.
 func (l *Lists) digest() [sha256.Size]byte {
 	h := sha256.New()

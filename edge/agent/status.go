@@ -77,6 +77,7 @@ func printStatus(w io.Writer, s edge.Status, control dashboard.Control) error {
 		line("suspended", "%s", s.Suspended)
 	}
 	line("streams", "%d now", s.Streams)
+	line("lists", "of %s", strings.Join(s.Lists, ", "))
 	line("port mapping", "%s", s.Mapping)
 	for _, r := range s.Relays {
 		state := "not connected " + r.Problem
