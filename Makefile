@@ -6,7 +6,12 @@ BIN     := bin
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.0
 # What ships is pure Go: the resolver too, on which the address gate relies.
 SHIP    := CGO_ENABLED=0 $(GO)
+# What a release says it is. Paths and the checkout's state stay out: the same sources give the same bytes anywhere.
+VERSION ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 LDFLAGS := -s -w
+RELEASE := -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION) -X main.invitation=$(INVITATION)'
+# A Debian version begins with a digit.
+DEBVERSION ?= $(shell echo '$(VERSION)' | sed -E 's/^v([0-9])/\1/; t; s/^/0~git/')
 # The race detector needs a C compiler, and is worth one: without it, tests run all the same.
 TEST    := $(if $(shell command -v cc gcc clang 2>/dev/null),CGO_ENABLED=1 $(GO) test -race -timeout 20m,CGO_ENABLED=0 $(GO) test -timeout 20m)
 # A number of inputs for each target: a time limit makes `go test` fail now and then, when it runs out inside an input.
@@ -18,10 +23,10 @@ TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 GEO     := .cache/geo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan bench-crawl bench-idle soak clients demo check cross geo sdk clean
+.PHONY: help build test race lint fuzz bench bench-scale bench-peers bench-wan bench-crawl bench-idle soak clients demo check cross geo sdk dist deb reproducible clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build sward and sward-edge into bin/
 	$(SHIP) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -105,6 +110,27 @@ cross: ## Build for linux, darwin and windows, amd64 and arm64
 	  CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -ldflags '$(LDFLAGS)' -o /dev/null ./cmd/sward; \
 	  CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -ldflags '$(LDFLAGS)' -o /dev/null ./cmd/sward-edge; \
 	done
+
+dist: ## Build sward-edge for six systems into dist/, with SHA256SUMS (VERSION=, INVITATION= of one network)
+	@rm -rf dist && mkdir dist
+	@set -e; for target in $(TARGETS); do \
+	  os=$${target%/*} arch=$${target#*/}; out=dist/sward-edge-$$os-$$arch; [ $$os != windows ] || out=$$out.exe; \
+	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build $(RELEASE) -o $$out ./cmd/sward-edge; \
+	done
+	@cd dist && sha256sum sward-edge-* > SHA256SUMS && cat SHA256SUMS
+
+deb: ## Build Debian packages of sward-edge into dist/, for amd64 and arm64 (needs dpkg-deb)
+	@mkdir -p dist
+	@set -e; for arch in amd64 arm64; do \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(RELEASE) -o dist/sward-edge-linux-$$arch ./cmd/sward-edge; \
+	  SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) packaging/deb.sh dist/sward-edge-linux-$$arch '$(DEBVERSION)' $$arch dist/sward-edge_$(DEBVERSION)_$$arch.deb; \
+	done; ls -l dist/*.deb
+
+reproducible: ## Build sward-edge twice, in two directories with nothing in common, and compare
+	@set -e; a=$$(mktemp -d) b=$$(mktemp -d); trap 'chmod -R u+w '$$a' '$$b'; rm -rf '$$a' '$$b EXIT; \
+	for dir in $$a $$b/elsewhere; do mkdir -p $$dir/src; git archive HEAD | tar -x -C $$dir/src; \
+	  (cd $$dir/src && GOCACHE=$$dir/cache CGO_ENABLED=0 $(GO) build $(RELEASE) -o ../sward-edge ./cmd/sward-edge); done; \
+	sha256sum $$a/sward-edge $$b/elsewhere/sward-edge; cmp $$a/sward-edge $$b/elsewhere/sward-edge && echo "the same bytes"
 
 sdk: ## Run the stock Firecrawl SDK against a sandbox (needs node and npm)
 	$(GO) test -run TestFirecrawlClients -v ./internal/testnet/

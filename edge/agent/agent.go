@@ -32,7 +32,7 @@ func Commands(version string) []*cobra.Command {
 		initCommand(), runCommand(version),
 		statusCommand(), dashboardCommand(), logCommand(), earningsCommand(), receiptCommand(), whyCommand(), doctorCommand(),
 		pauseCommand(), resumeCommand(), householdCommand(),
-		installCommand(), uninstallCommand(),
+		installCommand(), uninstallCommand(), statementCommand(),
 		identityCommand(), versionCommand(version),
 	}
 }

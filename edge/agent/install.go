@@ -155,25 +155,15 @@ func purgeState(ctx context.Context, dir, statement string, without bool, out io
 
 // takeStatement writes down what was earned, unless this edge never was anybody.
 func takeStatement(ctx context.Context, dir, path string, out io.Writer) error {
-	key, err := identity.LoadKey(filepath.Join(dir, keyFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, keyFile)); errors.Is(err, fs.ErrNotExist) {
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	if agreed, err := edge.Agreed(dir); err == nil && !agreed {
 		if _, err := os.Stat(filepath.Join(dir, "receipts")); errors.Is(err, fs.ErrNotExist) {
 			return nil // it never shared
 		}
 	}
-	c, err := load(dir)
-	if err != nil {
-		return err
-	}
-	hub := hubClient(c, key)
-	defer hub.Close()
-	f, err := edge.TakeFarewell(ctx, dir, c.Network, key.ID(), c.Hub.ID, hub)
+	f, err := farewell(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -185,4 +175,19 @@ func takeStatement(ctx context.Context, dir, path string, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "Earned: %s points. The statement is in %s.\n", f.Statement.Points, path)
 	return nil
+}
+
+// farewell asks the hub, as the edge in dir.
+func farewell(ctx context.Context, dir string) (edge.Farewell, error) {
+	c, err := load(dir)
+	if err != nil {
+		return edge.Farewell{}, err
+	}
+	key, err := identity.LoadKey(filepath.Join(dir, keyFile))
+	if err != nil {
+		return edge.Farewell{}, err
+	}
+	hub := hubClient(c, key)
+	defer hub.Close()
+	return edge.TakeFarewell(ctx, dir, c.Network, key.ID(), c.Hub.ID, hub)
 }
