@@ -68,6 +68,7 @@ func ConsentText(c FileConfig) string {
 		"Purposes":   orNone(joined(rules.Purposes)),
 		"Categories": orNone(joined(closed)),
 		"Ports":      strings.Trim(fmt.Sprint(rules.Ports), "[]"),
+		"Keep":       keepText(c.KeepDays),
 		"Refusals":   maxRefusals,
 		"CapDay":     sizeOrNone(c.Caps.Day),
 		"CapMonth":   sizeOrNone(c.Caps.Month),
@@ -150,6 +151,16 @@ func orNone(s string) string {
 		return "none"
 	}
 	return s
+}
+
+func keepText(days int) string {
+	switch days {
+	case 0:
+		return "not kept at all"
+	case 1:
+		return "kept for the day"
+	}
+	return fmt.Sprintf("kept %d days", days)
 }
 
 func sizeOrNone(s policy.Size) string {

@@ -16,7 +16,7 @@ func TestConsentTextSaysWhatItMust(t *testing.T) {
 	for _, want := range []string{
 		"leave from your Internet address", "police", // 1
 		"search-index", "banking", "gambling", "80 443", // 2
-		"What is recorded", "31", // 3
+		"What is recorded", "kept 30 days", "encrypted", // 3
 		"7GB a day", "200GB a month", "64 connections", "at any hour", // 4
 		"What you earn",        // 5
 		"CAPTCHAs", "employer", // 6
