@@ -52,7 +52,7 @@ var imports = map[string][]string{
 	"crawler/api": {"crawler", "crawler/text", "internal/wire", "policy", "crawler/crawltest"},
 	// Layer 3 joins rooms that do not know each other.
 	"edge/dashboard":     {"accounting", "edge", "edge/diary", "edge/seal", "edge/sense", "internal/daemon", "internal/identity", "internal/portmap", "internal/wire", "policy"}, // shows an edge to its owner
-	"crawler/console":    {"crawler", "crawler/api"},                                                                                                         // its test holds the description to the crawler's types
+	"crawler/console":    {"crawler", "crawler/api"},                                                                                                                             // its test holds the description to the crawler's types
 	"crawler/export":     {"crawler", "crawler/crawltest", "crawler/warc"},
 	"crawler/client":     {"crawler", "crawler/api", "crawler/crawltest", "crawler/export", "crawler/warc", "internal/wire"}, // its tests call the real door
 	"internal/hub":       {"crawler/fetch", "crawler/botauth", "accounting", "crawler", "crawler/api", "crawler/proof", "crawler/console", "crawler/render", "indexer", "internal/daemon", "internal/household", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire", "policy", "crawler/export"},
@@ -75,7 +75,7 @@ var imports = map[string][]string{
 	"cmd/sward-edge":   {"edge/agent", "internal/daemon"},
 	"edge/install":     {},
 	"edge/doctor":      {"accounting", "edge", "internal/identity", "internal/outside", "internal/tunnel", "internal/wire"},
-	"edge/agent":       {"accounting", "edge", "edge/dashboard", "edge/diary", "edge/doctor", "edge/install", "internal/daemon", "internal/identity", "internal/wire", "policy"},
+	"edge/agent":       {"accounting", "edge", "edge/dashboard", "edge/diary", "edge/doctor", "edge/install", "internal/daemon", "internal/identity", "internal/portmap", "internal/wire", "policy"},
 	"docs":             {},
 	"extension":        {"accounting", "crawler/fetch", "internal/identity", "policy"}, // tests that hold the JavaScript to the network
 	".":                {},

@@ -14,7 +14,9 @@ import (
 
 	"sward/edge"
 	"sward/edge/doctor"
+	"sward/edge/install"
 	"sward/internal/identity"
+	"sward/internal/portmap"
 )
 
 func doctorCommand() *cobra.Command {
@@ -60,12 +62,44 @@ func examine(ctx context.Context, dir string) []doctor.Finding {
 	running := doctor.Finding{Check: "edge", Level: doctor.Note, Found: "is not running", Do: "Start it with run, or install it as a service."}
 	if s, _, err := call(ctx, dir, "GET", "/status", nil); err == nil {
 		running = doctor.Finding{Check: "edge", Level: doctor.OK, Found: "is running: " + headline(s)}
-		cfg.Router = "is left alone: an edge dials out and needs no open port"
-		if c.PortMapping {
-			cfg.Router = "the port mapping is on"
+		cfg.Router = examineRouter(s.Mapping)
+	}
+	found = append(found, running, examineService())
+	return append(found, doctor.Examine(ctx, cfg)...)
+}
+
+// examineRouter says what the running edge has from the router.
+func examineRouter(m portmap.State) doctor.Finding {
+	f := doctor.Finding{Check: "router", Level: doctor.OK}
+	switch {
+	case !m.On:
+		f.Found = "is left alone: an edge dials out and needs no open port"
+	case m.Open && m.Problem == "":
+		f.Found = "the port is " + m.String()
+	default:
+		f.Level, f.Found, f.Do = doctor.Note, "the port is not of use: "+m.Problem, m.Remedy
+		if m.Problem == "" {
+			f.Found = "the edge is " + m.String()
 		}
 	}
-	return append(append(found, running), doctor.Examine(ctx, cfg)...)
+	return f
+}
+
+// examineService says whether the edge starts with the machine.
+func examineService() doctor.Finding {
+	f := doctor.Finding{Check: "service", Level: doctor.Note, Found: "is not installed", Do: "If the edge is to start with the machine: sward-edge install."}
+	place, err := install.Here()
+	if err != nil {
+		f.Found, f.Do = "cannot be looked at by this user: "+err.Error(), ""
+		return f
+	}
+	switch state := place.State(); {
+	case state.Running:
+		f.Level, f.Found, f.Do = doctor.OK, "is installed and runs", ""
+	case state.Installed:
+		f.Found, f.Do = "is installed, in "+place.Dir, "If it should run and does not, its log says why: on Linux \"journalctl -u sward-edge\", elsewhere edge.log in that directory."
+	}
+	return f
 }
 
 func examineSettings(dir string) (doctor.Finding, edge.FileConfig, identity.Key) {

@@ -54,7 +54,7 @@ type Config struct {
 	Hub     Hub          // nil: no settings yet, and the network is left out
 	Edge    identity.ID  // whose relays to try
 	Relays  []edge.Relay // the fixed list of the settings; nil: the directory's
-	Router  string       // what the running edge says of the router; empty: none runs
+	Router  Finding      // what the running edge says of the router; zero: none runs
 
 	Resolve func(context.Context, string) ([]netip.Addr, error) // default outside.Resolve
 	Own     func() []netip.Prefix                               // default outside.Own

@@ -57,7 +57,7 @@ func TestDoctorFindsNothingWrongInAHealthyNetwork(t *testing.T) {
 		hub := home.Hub.(*accounting.Client)
 		cfg := doctor.Config{
 			Dir: own(t), Network: home.Network, HubAddr: hub.Addr, Hub: hub, Edge: home.Key.ID(), Resolve: honest,
-			Router: "maps nothing",
+			Router: doctor.Finding{Check: "router", Level: doctor.OK, Found: "maps nothing"},
 		}
 		found := doctor.Examine(ctx, cfg)
 		want(t, found, "hub", doctor.OK, "answers at "+hub.Addr)

@@ -45,8 +45,8 @@ func v4(addrs []netip.Addr) (out []netip.Addr) {
 
 // mapping says what the running edge has from the router.
 func (c Config) mapping() Finding {
-	if c.Router == "" {
+	if c.Router.Found == "" {
 		return note("router", "no edge is running that could have asked it for a port", "")
 	}
-	return ok("router", c.Router)
+	return c.Router
 }

@@ -110,7 +110,7 @@ func (p Place) State() State {
 	for _, path := range p.units() {
 		if _, err := os.Stat(path); err == nil {
 			state.Installed, state.Packaged = true, strings.HasPrefix(path, "/usr/") || strings.HasPrefix(path, "/lib/")
-			return state
+			return state // running or not, as systemd said
 		}
 	}
 	if len(p.units()) > 0 {
