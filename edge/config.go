@@ -39,6 +39,8 @@ type Hub struct {
 type Relay struct {
 	ID   identity.ID `yaml:"id"`
 	Addr string      `yaml:"addr"` // host:port (UDP)
+
+	Reach string `yaml:"reach,omitempty"` // host:port of its libp2p host (UDP and TCP), if it has one
 }
 
 // DefaultFileConfig is what init writes: modest caps that a flat-rate line does not feel.

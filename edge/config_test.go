@@ -101,8 +101,8 @@ func TestEdgesSpreadOverRelaysAndStay(t *testing.T) {
 	for range 300 {
 		edge := mustKey(t).ID()
 		chosen := chooseRelays(edge, all)
-		if len(chosen) != maxRelays {
-			t.Fatalf("chose %d relays, want %d", len(chosen), maxRelays)
+		if len(chosen) != MaxRelays {
+			t.Fatalf("chose %d relays, want %d", len(chosen), MaxRelays)
 		}
 		if diff := cmp.Diff(chosen, chooseRelays(edge, slices.Concat(all[5:], all[:5]))); diff != "" {
 			t.Fatalf("the order of the directory changes the choice: %s", diff)

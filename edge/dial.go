@@ -110,6 +110,21 @@ func (g *gatekeeper) home() (home netip.Addr) {
 	return home
 }
 
+// seenBy is the address from which a relay sees this edge come.
+func (g *gatekeeper) seenBy(relay identity.ID) (netip.Addr, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a, ok := g.seen[relay]
+	return a, ok
+}
+
+// seenAddrs are those of all relays.
+func (g *gatekeeper) seenAddrs() []netip.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Values(g.seen))
+}
+
 // setNetwork replaces the hosts of the network, relays and hub. One without addresses keeps those that it had.
 func (g *gatekeeper) setNetwork(hosts map[string][]netip.Addr) {
 	g.mu.Lock()

@@ -74,6 +74,7 @@ type Config struct {
 	File     string   // edge.yaml, written by Change and followed; empty: none
 
 	Dir        string         // state: consent, volume, receipts, switch, journals
+	Reach      ReachConfig    // how relays call that this edge has not called, where the owner lets them
 	PacketConn net.PacketConn // UDP for the tunnels, so that their port can be mapped; nil: each session has a socket of its own
 	Agent      string         // program and version
 
@@ -134,6 +135,8 @@ type Edge struct {
 	noConsent sync.Once // for the log: several workers wait for it
 	metrics   *metrics
 	traffic   traffic
+
+	reachable *reachable
 
 	state                // opened by Run
 	opened chan struct{} // closed when it is
@@ -199,6 +202,7 @@ func New(cfg Config) (*Edge, error) {
 	if e.seal, err = e.newSeal(); err != nil {
 		return nil, err
 	}
+	e.reachable = newReachable(e)
 	e.metrics = newMetrics(e)
 	e.sensor = e.newSensor()
 	return e, nil
@@ -225,6 +229,7 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	e.sensor.Pass() // before any relay: a machine on its battery never serves a byte
 	workers.Go(func() error { return e.sensor.Run(ctx) })
 	workers.Go(func() error { return e.keepRelays(ctx) })
+	workers.Go(func() error { return e.reachable.run(ctx) })
 	workers.Go(func() error { return e.keepBooks(ctx) })
 	workers.Go(func() error { return e.followFile(ctx) })
 	workers.Go(func() error { return e.keepHousehold(ctx) })
@@ -265,6 +270,7 @@ func (e *Edge) announce() {
 	for _, l := range e.relays {
 		l.poke()
 	}
+	e.reachable.announce()
 }
 
 // ready says why the edge serves nothing now, cheapest reason first, or nil.

@@ -127,8 +127,18 @@ func (e *Edge) runLink(ctx context.Context, l *link) error {
 		return err
 	}
 	defer dialer.Close()
+	return e.runClient(ctx, l, dialer, nil)
+}
+
+// runClient keeps a tunnel over a link until ctx ends. before, if not nil, may forbid the next dial.
+func (e *Edge) runClient(ctx context.Context, l *link, dialer *tunnel.Dialer, before func() error) error {
 	client, err := tunnel.NewClient(tunnel.ClientConfig{
 		Dial: func(ctx context.Context) (*tunnel.Session, wire.Welcome, error) {
+			if before != nil {
+				if err := before(); err != nil {
+					return nil, wire.Welcome{}, err
+				}
+			}
 			s, welcome, err := dialer.Dial(ctx, l.relay.Addr, l.relay.ID, e.hello())
 			if err != nil {
 				l.setAway(err)

@@ -18,7 +18,7 @@ func TestTunnelsShareTheMappedPort(t *testing.T) {
 	second.hub = first.hub
 	testEdge(t, first, echo(t), func(c *Config) {
 		c.PacketConn = pc
-		c.Relays = append(c.Relays, Relay{second.key.ID(), second.addr})
+		c.Relays = append(c.Relays, Relay{ID: second.key.ID(), Addr: second.addr})
 	})
 	for _, r := range []*testRelay{first, second} {
 		if got, want := r.next().RemoteAddr().String(), pc.LocalAddr().String(); got != want {

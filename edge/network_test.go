@@ -25,7 +25,7 @@ func (h *listingHub) Directory(context.Context) (accounting.SignedDirectory, err
 // nor one whose name it cannot resolve just now.
 func TestNoRelayOfTheNetworkIsReachedThroughAnEdge(t *testing.T) {
 	hub := &listingHub{relays: []accounting.DirectoryRelay{{ID: mustKey(t).ID(), Tunnel: "relay.example:7400"}}}
-	for n := range 2 * maxRelays {
+	for n := range 2 * MaxRelays {
 		hub.relays = append(hub.relays, accounting.DirectoryRelay{ID: mustKey(t).ID(), Tunnel: fmt.Sprintf("93.184.216.%d:7400", n+1)})
 	}
 	dnsWorks := true
@@ -43,7 +43,7 @@ func TestNoRelayOfTheNetworkIsReachedThroughAnEdge(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []netip.Addr{netip.MustParseAddr("93.184.217.1"), netip.MustParseAddr("93.184.217.2")}
-	for n := range 2 * maxRelays {
+	for n := range 2 * MaxRelays {
 		want = append(want, netip.AddrFrom4([4]byte{93, 184, 216, byte(n + 1)}))
 	}
 	for range 2 {
@@ -51,8 +51,8 @@ func TestNoRelayOfTheNetworkIsReachedThroughAnEdge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(chosen) != maxRelays {
-			t.Errorf("chose %d relays, want %d", len(chosen), maxRelays)
+		if len(chosen) != MaxRelays {
+			t.Errorf("chose %d relays, want %d", len(chosen), MaxRelays)
 		}
 		for _, a := range want {
 			if err := e.gate.gate().Check(a); !isRule(err, "dest_network") {

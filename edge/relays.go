@@ -19,12 +19,15 @@ import (
 )
 
 const (
-	// maxRelays is how many relays an edge keeps a tunnel to: enough that one may fail and that load spreads, few
+	// MaxRelays is how many relays an edge keeps a tunnel to: enough that one may fail and that load spreads, few
 	// enough that a relay sees few idle tunnels.
-	maxRelays = 4
+	MaxRelays = 4
 	// directoryEvery is how often the list of relays is read again, and directoryRetry after a failure.
 	directoryEvery = 10 * time.Minute
 	directoryRetry = 15 * time.Second
+	// reachDirectoryEvery is how often, while the owner lets relays call and the list names none that takes part: the hub
+	// forgets that when it starts again, and hears it within seconds.
+	reachDirectoryEvery = time.Minute
 	// consentEvery is how often an edge without agreement looks whether there is one now.
 	consentEvery = 2 * time.Second
 	// maxHostAddrs bounds the addresses kept out of reach for one of the network's own hosts, and maxLookups how many of
@@ -51,6 +54,9 @@ func (e *Edge) keepRelays(ctx context.Context) error {
 		relays, err := e.readRelays(ctx)
 		if err == nil {
 			e.setRelays(ctx, relays)
+			if e.reachable.wanting() {
+				wait = reachDirectoryEvery
+			}
 		} else {
 			wait = directoryRetry
 			if !failing && ctx.Err() == nil {
@@ -82,7 +88,8 @@ func (e *Edge) waitForConsent(ctx context.Context) error {
 func (e *Edge) readRelays(ctx context.Context) ([]Relay, error) {
 	if len(e.cfg.Relays) > 0 {
 		e.keepOff(ctx, e.cfg.Relays)
-		return e.cfg.Relays, nil
+		e.reachable.setRelays(e.cfg.Relays)
+		return withoutReach(e.cfg.Relays), nil
 	}
 	directory, err := e.cfg.Hub.Directory(ctx)
 	if err != nil {
@@ -96,7 +103,17 @@ func (e *Edge) readRelays(ctx context.Context) ([]Relay, error) {
 		return nil, fmt.Errorf("the directory lists no relay")
 	}
 	e.keepOff(ctx, all)
-	return chooseRelays(e.ID(), all), nil
+	e.reachable.setRelays(all)
+	return withoutReach(chooseRelays(e.ID(), all)), nil
+}
+
+// withoutReach are relays as tunnels know them: a link does not end because a libp2p host has moved.
+func withoutReach(relays []Relay) []Relay {
+	relays = slices.Clone(relays)
+	for i := range relays {
+		relays[i].Reach = ""
+	}
+	return relays
 }
 
 // RelaysFor are the relays of the directory to which that edge keeps a tunnel.
@@ -108,7 +125,7 @@ func listed(d accounting.Directory) []Relay {
 	all := make([]Relay, 0, len(d.Relays))
 	for _, r := range d.Relays {
 		if r.Tunnel != "" && !r.ID.IsZero() {
-			all = append(all, Relay{ID: r.ID, Addr: r.Tunnel})
+			all = append(all, Relay{ID: r.ID, Addr: r.Tunnel, Reach: r.Reach})
 		}
 	}
 	return all
@@ -123,7 +140,7 @@ func chooseRelays(edge identity.ID, all []Relay) []Relay {
 	}
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b Relay) int { return bytes.Compare(rank(a), rank(b)) })
-	return all[:min(len(all), maxRelays)]
+	return all[:min(len(all), MaxRelays)]
 }
 
 // setRelays starts and stops links until there is one for each relay of the list.

@@ -69,6 +69,7 @@ func (e *Edge) serveSession(ctx context.Context, l *link, t *tunnel.Session, _ w
 	if before := l.setSession(s); before != nil {
 		close(before.heir)
 	}
+	e.reachable.changed()
 	defer l.dropSession(s)
 	loops, ctx := errgroup.WithContext(ctx)
 	loops.Go(func() error { return s.hear(ctx) })
@@ -109,6 +110,8 @@ func (s *session) hear(ctx context.Context) error {
 			err = s.demand(body)
 		case wire.TypeReceiptOffer:
 			err = s.cosign(body)
+		case wire.TypeDialedBack:
+			err = s.dialedBack(body)
 		case wire.TypeRegrant:
 			err = s.regrant(body)
 		case wire.TypeDone:
@@ -127,6 +130,16 @@ func (s *session) observed(body []byte) error {
 		return err
 	}
 	s.edge.gate.observe(s.relay, netip.AddrFrom16(m.Address).Unmap())
+	return nil
+}
+
+// dialedBack takes the relay's word on whether it has come to a port of this home.
+func (s *session) dialedBack(body []byte) error {
+	m, err := wire.ParseDialedBack(body)
+	if err != nil {
+		return err
+	}
+	s.edge.reachable.dialedBack(s.relay, m)
 	return nil
 }
 

@@ -85,6 +85,7 @@ func (r *Relay) dialBack(e *edge, port uint16) {
 		code := wire.OK
 		if err := reach.Knock(r.ctx, r.cfg.Key, at, e.id); err != nil {
 			code = wire.DialTimeout
+			r.cfg.Log.Debug("an edge is not to be dialled back", "edge", e.id, "err", err)
 		}
 		e.session.Send(wire.DialedBack{Port: port, Code: code}) //nolint:errcheck // an edge that has gone needs no answer
 	})
@@ -97,7 +98,7 @@ func (r *Relay) heartbeat() (beat accounting.Heartbeat, told func()) {
 		Tunnel: r.cfg.Tunnel, Proxy: r.cfg.Proxy, Region: r.cfg.Region,
 	}
 	if r.calls.taking() {
-		beat.Reach = r.cfg.Reach.Address
+		beat.Reach = r.calls.address(r.cfg.Reach)
 	}
 	beat.Homes, told = r.homesDue()
 	return beat, told

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -36,7 +38,7 @@ const (
 // those that have.
 type ReachConfig struct {
 	Listen  string // host:port, UDP and TCP; empty: no part
-	Address string // host:port at which edges and relays get there
+	Address string // host:port at which edges and relays get there; default: as listened
 	// Gate says which addresses may be dialled; default: those that are globally reachable. For tests.
 	Gate func(netip.Addr) error
 }
@@ -140,6 +142,15 @@ func (r *Relay) call(ctx context.Context, id identity.ID) (reach.Path, error) {
 		}
 	}
 	return path, nil
+}
+
+// address is where others get to the host.
+func (c *calls) address(cfg ReachConfig) string {
+	host, _, err := net.SplitHostPort(cfg.Listen)
+	if cfg.Address != "" || err != nil {
+		return cfg.Address
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(c.host.Port())))
 }
 
 // taking tells whether the relay has a part in libp2p.

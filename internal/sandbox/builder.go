@@ -333,13 +333,19 @@ func (b *builder) finish(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	for _, r := range b.Sandbox.relays {
-		for r.Ready() < b.cfg.Edges {
-			select {
-			case <-waiting.Done():
-				return fmt.Errorf("%d of %d edges connected in %s", r.Ready(), b.cfg.Edges, readyWait)
-			case <-time.After(readyPoll):
-			}
+	tunnels := b.cfg.Edges * min(len(b.Sandbox.relays), edge.MaxRelays)
+	for {
+		up := 0
+		for _, r := range b.Sandbox.relays {
+			up += r.Ready()
+		}
+		if up >= tunnels {
+			break
+		}
+		select {
+		case <-waiting.Done():
+			return fmt.Errorf("%d of %d tunnels are up after %s", up, tunnels, readyWait)
+		case <-time.After(readyPoll):
 		}
 	}
 	if err := b.tokens(waiting); err != nil {
