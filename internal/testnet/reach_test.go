@@ -23,9 +23,13 @@ import (
 // lets relays call, and every byte of it is accounted for.
 func TestRelayReachesAnEdgeThatHasNoTunnelToIt(t *testing.T) {
 	t.Run("directly", func(t *testing.T) {
+		t.Parallel()
 		reachFromTheFifth(t, func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} })
 	})
-	t.Run("over a circuit", func(t *testing.T) { reachFromTheFifth(t, func() []netip.Prefix { return nil }) })
+	t.Run("over a circuit", func(t *testing.T) {
+		t.Parallel()
+		reachFromTheFifth(t, func() []netip.Prefix { return nil })
+	})
 }
 
 func reachFromTheFifth(t *testing.T, own func() []netip.Prefix) {
