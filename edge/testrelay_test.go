@@ -431,7 +431,7 @@ func echo(t *testing.T) string {
 func testEdge(t *testing.T, r *testRelay, site string, change ...func(*Config)) (e *Edge, stop func() error) {
 	t.Helper()
 	cfg := Config{
-		Key: mustKey(t), Network: testNetwork, Hub: r.hub, HubID: r.hub.key.ID(), Relays: []Relay{{r.key.ID(), r.addr}},
+		Key: mustKey(t), Network: testNetwork, Hub: r.hub, HubID: r.hub.key.ID(), Relays: []Relay{{ID: r.key.ID(), Addr: r.addr}},
 		Settings: testSettings(), Dir: t.TempDir(),
 		Resolve: func(_ context.Context, name string) ([]netip.Addr, error) {
 			switch name {

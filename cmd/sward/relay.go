@@ -31,6 +31,7 @@ type relayFile struct {
 	Cert      string      `yaml:"cert"`
 	CertKey   string      `yaml:"cert_key"`
 	Nodes     string      `yaml:"nodes"`
+	Reach     string      `yaml:"reach"`
 	Advertise string      `yaml:"advertise"`
 	Region    string      `yaml:"region"`
 
@@ -104,6 +105,7 @@ func relayCommand() *cobra.Command {
 	f.StringVar(&file.Cert, "cert", file.Cert, "PEM file of those doors' certificate and its chain, read again when it changes")
 	f.StringVar(&file.CertKey, "key", file.CertKey, "PEM file of its key")
 	f.StringVar(&file.Nodes, "nodes", file.Nodes, "TCP address for browser nodes (WebSocket), behind a proxy that ends TLS (default: none)")
+	f.StringVar(&file.Reach, "reach", file.Reach, "UDP and TCP address of the libp2p host, by which relays get to edges of each other (default: none)")
 	f.StringVar(&file.Advertise, "advertise", file.Advertise, "host at which edges and partners reach this relay (default: as listened)")
 	f.StringVar(&file.Region, "region", file.Region, "where this relay stands, for the directory")
 	f.StringSliceVar(&file.Geo, "geo", file.Geo, "databases of places (.mmdb), read again when they change (default: none, and nobody can choose a place)")
@@ -166,12 +168,20 @@ func runRelay(cmd *cobra.Command, dir string, file relayFile) (err error) {
 		return err
 	}
 	defer places.Close()
+	reached := relay.ReachConfig{Listen: file.Reach}
+	if file.Reach != "" && file.Advertise != "" {
+		_, port, err := net.SplitHostPort(file.Reach)
+		if err != nil {
+			return fmt.Errorf("--reach: %w", err)
+		}
+		reached.Address = net.JoinHostPort(file.Advertise, port)
+	}
 	hub := &accounting.Client{Addr: file.Hub, Network: file.Network, Hub: file.HubID, Key: key}
 	defer hub.Close()
 	r, err := relay.New(relay.Config{
 		Key: key, Network: file.Network, PacketConn: udp, TunnelListener: tcp, Listener: door, Door: doors, Nodes: nodes,
 		Dir: filepath.Join(dir, "spool"), Sessions: filepath.Join(dir, "sessions"), Region: file.Region,
-		Geo: places, Blocklists: file.Blocklists, Limits: file.Limits,
+		Geo: places, Blocklists: file.Blocklists, Limits: file.Limits, Reach: reached,
 		Tunnel: advertised(file.Advertise, udp.LocalAddr()), Proxy: advertised(file.Advertise, door.Addr()),
 		Hub: hub, HubID: file.HubID, Peers: addressesOf(ctx, file.Hub, advertised(file.Advertise, door.Addr())), Log: log,
 	})
