@@ -54,7 +54,7 @@ type Relay struct {
 func serveCircuits(h host.Host, cfg Config, open *opened) error {
 	r, err := relay.New(h, relay.WithACL(acl{cfg}), relay.WithResources(relay.Resources{
 		ReservationTTL: slotLife, MaxReservations: maxSlots, MaxCircuits: circuitsOfOne, BufferSize: circuitBuffer,
-		MaxReservationsPerPeer: 1, MaxReservationsPerIP: slotsFromOne, MaxReservationsPerASN: slotsFromNetwork,
+		MaxReservationsPerIP: slotsFromOne, MaxReservationsPerASN: slotsFromNetwork,
 	}))
 	if err != nil {
 		return err
@@ -115,14 +115,6 @@ func (h *Host) Reserved(relay identity.ID) bool {
 		ok = false
 	}
 	return ok
-}
-
-// Leave gives up the place at a relay, and the connection with it.
-func (h *Host) Leave(relay identity.ID) error {
-	h.slots.mu.Lock()
-	delete(h.slots.held, relay)
-	h.slots.mu.Unlock()
-	return h.host.Network().ClosePeer(relay.Peer())
 }
 
 // waysToRelay are the multiaddrs of a relay's host, the name resolved.

@@ -12,15 +12,13 @@ import (
 // public is what AutoNAT has found out: at which addresses others could dial this host. It takes eight servers or more to
 // be sure of one within seconds; with fewer it may never be, and then a relay's knock (Knock) decides.
 type public struct {
-	mu      sync.Mutex
-	at      []netip.AddrPort
-	changed chan struct{} // one slot
-	done    sync.WaitGroup
+	mu   sync.Mutex
+	at   []netip.AddrPort
+	done sync.WaitGroup
 }
 
 // watch follows AutoNAT's events until the host is closed.
 func (p *public) watch(h *Host) error {
-	p.changed = make(chan struct{}, 1)
 	events, err := h.host.EventBus().Subscribe(new(event.EvtHostReachableAddrsChanged))
 	if err != nil {
 		return err
@@ -57,10 +55,6 @@ func (p *public) set(reachable []multiaddr.Multiaddr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at = at
-	select {
-	case p.changed <- struct{}{}:
-	default: // one is due already
-	}
 }
 
 // Confirmed are the UDP addresses at which AutoNAT has seen that others can dial this host.
@@ -69,6 +63,3 @@ func (h *Host) Confirmed() []netip.AddrPort {
 	defer h.public.mu.Unlock()
 	return slices.Clone(h.public.at)
 }
-
-// Changed hands out a token when Confirmed may say something else.
-func (h *Host) Changed() <-chan struct{} { return h.public.changed }
