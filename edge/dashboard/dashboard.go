@@ -48,6 +48,7 @@ type Edge interface {
 	Receipt(accounting.ChannelID) (edge.Receipt, error)
 	Chances() edge.Chances
 	Line() edge.Line
+	Reachable() edge.Reachability
 	Household() accounting.HouseholdAnswer
 	HouseholdAct(ctx context.Context, act string, with identity.ID) error
 }

@@ -102,6 +102,10 @@ func (e *doll) Chances() edge.Chances { return e.chances }
 
 func (e *doll) Line() edge.Line { return e.line }
 
+func (e *doll) Reachable() edge.Reachability {
+	return edge.Reachability{On: true, Direct: true, Port: 4433, Circuits: 2, Guests: 1, Problem: "a port <b>"}
+}
+
 func (e *doll) Household() accounting.HouseholdAnswer { return e.home }
 
 func (e *doll) HouseholdAct(_ context.Context, act string, with identity.ID) error {

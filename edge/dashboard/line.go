@@ -13,6 +13,7 @@ type lineModel struct {
 	shell
 	Line     edge.Line
 	Quality  quality
+	Reach    edge.Reachability
 	Home     householdModel
 	Standing map[string]edge.Standing  // by relay
 	Paths    map[string]edge.RelayLine // by relay
@@ -38,7 +39,7 @@ type householdModel struct {
 func (h householdModel) Invited() bool { return h.Name != "" && !h.Agreed }
 
 func (d *Dashboard) line(r *http.Request) any {
-	m := lineModel{shell: d.shell(r, "line"), Standing: map[string]edge.Standing{}, Paths: map[string]edge.RelayLine{}, Line: d.Edge.Line()}
+	m := lineModel{shell: d.shell(r, "line"), Standing: map[string]edge.Standing{}, Paths: map[string]edge.RelayLine{}, Line: d.Edge.Line(), Reach: d.Edge.Reachable()}
 	m.Quality = qualities[m.Line.Reputation]
 	for _, path := range m.Line.Relays {
 		m.Paths[path.Relay.String()] = path
