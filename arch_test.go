@@ -32,7 +32,7 @@ var imports = map[string][]string{
 	// Layer 1 gives the roles their tools.
 	"accounting":         {"internal/daemon", "internal/identity", "internal/wire"},
 	"internal/tunnel":    {"internal/bbr", "internal/identity", "internal/reach", "internal/wire"}, // reach: its tests, for a carrier
-	"internal/reach":     {"internal/homelab", "internal/identity", "policy"}, // but for identity, its tests
+	"internal/reach":     {"internal/homelab", "internal/identity", "policy"},                      // but for identity, its tests
 	"crawler/fetch":      {"crawler/link", "internal/wire", "policy"},
 	"crawler/text":       {"crawler/link"},
 	"crawler/trust":      {"crawler/text"},

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 )
@@ -57,10 +56,8 @@ func (c Config) dns(ctx context.Context) []Finding {
 // have to buy. It returns the answer to either, if there is one.
 func (c Config) invented(ctx context.Context) (lie string, err error) {
 	for _, name := range []string{strings.ToLower(rand.Text()) + ".invalid", "sward-" + strings.ToLower(rand.Text()) + ".com"} {
-		var addrs []netip.Addr
-		addrs, err = c.Resolve(ctx, name)
+		addrs, err := c.Resolve(ctx, name)
 		if missing, ok := errors.AsType[*net.DNSError](err); ok && missing.IsNotFound {
-			err = nil
 			continue
 		}
 		if err != nil {

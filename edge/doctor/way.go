@@ -167,10 +167,10 @@ func packets(tries []seen) Finding {
 	for _, s := range tries {
 		best = max(best, s.size)
 	}
-	switch {
-	case best == 0:
+	switch best {
+	case 0:
 		return note("mtu", "cannot be told without UDP", "")
-	case best == sizes[0]:
+	case sizes[0]:
 		return ok("mtu", fmt.Sprintf("packets of %d bytes come through whole", best+28))
 	}
 	return note("mtu", fmt.Sprintf("packets of %d bytes come through, of 1480 not", best+28),

@@ -32,6 +32,7 @@ const (
 	// every is how long a seal lasts, and lookEvery how often the machine's addresses are compared with those that were
 	// sealed: a laptop that comes into another network is attacked there soon.
 	every     = time.Hour
+	mending   = 5 * time.Minute // how soon a broken seal is tried again: whoever mended it waits for that
 	lookEvery = 15 * time.Second
 	// attackTime bounds all attacks together. Refusals need no network: they take a tenth of a second, or a second on a
 	// small machine.
@@ -137,8 +138,11 @@ func (s *Seal) Run(ctx context.Context) error {
 				return nil
 			case <-look.C:
 			}
-			age := s.cfg.Clock().Sub(s.Report().At).Abs()
-			again = age >= every || !slices.Equal(s.cfg.Own(), home)
+			last, pause := s.Report(), every
+			if !last.Whole() {
+				pause = mending
+			}
+			again = s.cfg.Clock().Sub(last.At).Abs() >= pause || !slices.Equal(s.cfg.Own(), home)
 		}
 	}
 }
@@ -207,5 +211,5 @@ func (s *Seal) round(ctx context.Context, home []netip.Prefix) (Report, int, err
 		r.Through = append(r.Through, s.try(ctx, a, dns)...)
 	}
 	r.Through = r.Through[:min(len(r.Through), maxThrough)]
-	return r, v.close(), nil
+	return r, v.close(), nil //nolint:nilerr // a round that was cut short is Attack's to judge
 }
