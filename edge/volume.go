@@ -47,7 +47,7 @@ type volume struct {
 	state  policy.Volume // what moved or is reserved, and the lease, which nobody has reserved
 	lease  int64         // size of the next lease
 	leased time.Time     // when the current one was taken
-	epoch  int           // counts days and changes of the caps: a reservation returns to the lease only of its own
+	epoch  int           // counts leases, days and changes of the caps: a reservation returns to the lease only of its own
 	closed bool
 
 	kin  *accounting.HouseholdVolume // how far this device may go in its household; nil: it is in none
@@ -73,8 +73,8 @@ func openVolume(path string, caps policy.Caps, zone *time.Location, clock func()
 		return nil, err
 	}
 	if data != nil {
-		if err := json.Unmarshal(data, &v.state); err != nil || !v.state.Sound() {
-			return nil, fmt.Errorf("%s is damaged; delete it to count this month from zero again", path)
+		if v.state, err = policy.ParseVolume(data); err != nil {
+			return nil, fmt.Errorf("%s is damaged; delete it to count this month from zero again: %w", path, err)
 		}
 		v.state = v.state.Lose()
 	}
@@ -129,6 +129,9 @@ func (v *volume) reserve(way policy.Way, limit int) (reserved, error) {
 			v.state = before
 			return reserved{}, err
 		}
+		// What runs was stored with its way: were it to return to this lease, it could go the other way, and a crash would
+		// remember it on the wrong one.
+		v.epoch++
 		v.leased = now
 		n = min(int64(limit), got)
 	}
@@ -161,7 +164,7 @@ func (v *volume) leaseLocked(now time.Time, way policy.Way) int64 {
 	return max(minLease, min(v.lease, v.caps.Left(v.state, v.period, way)/leaseShare))
 }
 
-// settle returns what was reserved and did not move: to the lease, or after its day or its caps to the count of its day.
+// settle returns what was reserved and did not move: to its lease, or after that to the count of its day.
 func (v *volume) settle(r reserved, moved int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

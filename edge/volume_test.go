@@ -258,3 +258,86 @@ func TestLeaseIsAPartOfTheRoom(t *testing.T) {
 		}
 	}
 }
+
+// A count of the form before there were days goes on, and neither day nor month begins at zero.
+func TestVolumeOfTheEarlierFormIsKept(t *testing.T) {
+	for name, c := range map[string]struct {
+		stored     string
+		day, month int64
+	}{
+		"today":            {`{"day":"2026-11-21","month":"2026-11","day_used":3000,"month_used":70000}`, 3000, 70000},
+		"earlier":          {`{"day":"2026-11-03","month":"2026-11","day_used":3000,"month_used":70000}`, 0, 70000},
+		"the first":        {`{"day":"2026-11-01","month":"2026-11","day_used":70000,"month_used":70000}`, 0, 70000},
+		"month before":     {`{"day":"2026-10-31","month":"2026-10","day_used":3000,"month_used":70000}`, 0, 0},
+		"nothing but days": {`{"days":[{"date":"2026-11-21","up":5,"down":6}],"lease":7}`, 18, 18},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, volumeFile), []byte(c.stored), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			v := mustVolume(t, dir, policy.Caps{Day: 1e6, Month: 1e6}, fixed(noon))
+			if u := v.used(); u.day.Total() != c.day || u.month.Total() != c.month {
+				t.Errorf("%d of this day and %d of this month are known, want %d and %d", u.day.Total(), u.month.Total(), c.day, c.month)
+			}
+		})
+	}
+	for _, bad := range []string{`{}x`, `{"day":"yesterday","month":"2026-11","day_used":1,"month_used":1}`, `{"day":"2026-11-21","month":"2026-11","day_used":-1,"month_used":1}`} {
+		path := filepath.Join(t.TempDir(), volumeFile)
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openVolume(path, policy.Caps{}, nil, fixed(noon)); err == nil {
+			t.Errorf("%s is read as a count", bad)
+		}
+	}
+}
+
+// A stream that was under way when a lease was written down is on disk with its way. What it gives back is not spent the other
+// way before that is on disk, too: a kill would forget it there.
+func TestKillDoesNotForgetWhichWayBytesWent(t *testing.T) {
+	const limit = 8 << 20
+	dir := t.TempDir()
+	caps := policy.Caps{DayDown: limit, Month: 1e12}
+	v := mustVolume(t, dir, caps, fixed(noon))
+	var waiting []reserved // for bytes that never come
+	for v.state.Lease > 0 || len(waiting) == 0 {
+		r, err := v.reserve(policy.Up, 64<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, r)
+	}
+	down := func(v *volume) (moved int64) {
+		r, err := v.reserve(policy.Down, 1000) // a lease is written down
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved = int64(r.n)
+		for _, r := range waiting {
+			v.settle(r, 0)
+		}
+		waiting = nil
+		for {
+			if r, err = v.reserve(policy.Down, min(64<<10, max(int(v.state.Lease), 1))); err != nil {
+				return moved
+			}
+			moved += int64(r.n)
+			if v.state.Lease == 0 {
+				return moved
+			}
+		}
+	}
+	moved := down(v)
+	v = mustVolume(t, dir, caps, fixed(noon)) // killed
+	for {
+		r, err := v.reserve(policy.Down, 64<<10)
+		if err != nil {
+			break
+		}
+		moved += int64(r.n)
+	}
+	if moved > limit {
+		t.Errorf("%d bytes went down, and the cap is %d", moved, limit)
+	}
+}

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -164,6 +166,41 @@ type Volume struct {
 	Days  []Day `json:"days"`            // ascending, only those on which something moved
 	Lease int64 `json:"lease,omitempty"` // of the last day: taken from its caps, not yet moved either way
 }
+
+// ParseVolume reads a volume that was stored as JSON. One of the form before there were days, with the sums of a day and of its
+// month, keeps both: what the month had before that day is put on the day before, where every billing day finds it, and as
+// nobody knows which way a byte went, it counts against both.
+func ParseVolume(data []byte) (Volume, error) {
+	var stored struct {
+		Volume
+		Day       string `json:"day"`   // 2006-01-02
+		Month     string `json:"month"` // 2006-01
+		DayUsed   int64  `json:"day_used"`
+		MonthUsed int64  `json:"month_used"`
+	}
+	if err := json.Unmarshal(data, &stored); err != nil {
+		return Volume{}, err
+	}
+	v := stored.Volume
+	if stored.Day != "" || stored.Month != "" {
+		day, err := time.Parse(time.DateOnly, stored.Day)
+		if err != nil || stored.Month != day.Format("2006-01") || stored.DayUsed < 0 || stored.MonthUsed < 0 || len(v.Days) > 0 || v.Lease != 0 {
+			return Volume{}, errVolume
+		}
+		earlier := max(stored.MonthUsed-stored.DayUsed, 0)
+		if day.Day() > 1 {
+			v.Days = append(v.Days, Day{Date: day.AddDate(0, 0, -1).Format(time.DateOnly), Lost: earlier})
+			earlier = 0
+		}
+		v.Days = append(v.Days, Day{Date: stored.Day, Lost: addCapped(stored.DayUsed, earlier)})
+	}
+	if !v.Sound() {
+		return Volume{}, errVolume
+	}
+	return v, nil
+}
+
+var errVolume = errors.New("it is no count of days")
 
 // Sound tells whether v can be the work of this package.
 func (v Volume) Sound() bool {
