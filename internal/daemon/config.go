@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -53,6 +54,10 @@ func MarshalConfig(v any) ([]byte, error) {
 // RewriteConfig replaces the config file at path by one that says v, keeping the comments that people wrote beside keys
 // that are still there, and the file's mode.
 func RewriteConfig(path string, v any) error {
+	path, err := filepath.EvalSymlinks(path) // a link stays one, to the file that says v
+	if err != nil {
+		return fmt.Errorf("rewrite config: %w", err)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("rewrite config: %w", err)
@@ -66,13 +71,85 @@ func RewriteConfig(path string, v any) error {
 	if err := yaml.UnmarshalWithOptions(before, into, yaml.CommentToMap(comments)); err != nil {
 		comments = nil // a file that cannot be read has nothing to keep
 	}
-	text, err := yaml.MarshalWithOptions(v, yaml.IndentSequence(true), yaml.WithComment(comments))
-	if err != nil { // a comment beside a key that is gone has no place
-		if text, err = MarshalConfig(v); err != nil {
-			return err
-		}
+	text, err := MarshalConfig(v)
+	if err != nil {
+		return err
+	}
+	commented, err := yaml.MarshalWithOptions(v, yaml.IndentSequence(true), yaml.WithComment(placed(comments, before, text)))
+	if err == nil && says(commented, v, text) { // a comment must not change what the file says, wherever the library puts it
+		text = commented
 	}
 	return WriteFile(path, text, info.Mode().Perm())
+}
+
+// placed are the comments that have a place in the config after, at that place: those beside an element of a list follow it
+// to where it is now.
+func placed(comments yaml.CommentMap, before, after []byte) yaml.CommentMap {
+	was, err := parser.ParseBytes(before, 0)
+	if err != nil {
+		return nil
+	}
+	is, err := parser.ParseBytes(after, 0)
+	if err != nil {
+		return nil
+	}
+	kept := yaml.CommentMap{}
+	for path, said := range comments {
+		if !strings.HasSuffix(path, "]") {
+			if nodeAt(is, path) != nil {
+				kept[path] = said
+			}
+			continue
+		}
+		list := path[:strings.LastIndexByte(path, '[')]
+		old, now := nodeAt(was, path), elements(nodeAt(is, list))
+		for i, e := range now {
+			moved := fmt.Sprintf("%s[%d]", list, i)
+			if old != nil && kept[moved] == nil && plain(old) == plain(e) {
+				kept[moved] = said
+				break
+			}
+		}
+	}
+	return kept
+}
+
+// nodeAt is the node at a path, or nil.
+func nodeAt(file *ast.File, path string) ast.Node {
+	p, err := yaml.PathString(path)
+	if err != nil {
+		return nil
+	}
+	n, err := p.FilterFile(file)
+	if err != nil {
+		return nil
+	}
+	return n
+}
+
+func elements(n ast.Node) []ast.Node {
+	if list, ok := n.(*ast.SequenceNode); ok {
+		return list.Values
+	}
+	return nil
+}
+
+// plain is what an element of a list says, whichever way it is quoted.
+func plain(n ast.Node) string {
+	if s, ok := n.(*ast.StringNode); ok {
+		return s.Value
+	}
+	return n.String()
+}
+
+// says tells whether text reads as v, which is plain without comments.
+func says(text []byte, v any, plain []byte) bool {
+	into := reflect.New(reflect.TypeOf(v))
+	if decode(text, into.Interface()) != nil {
+		return false
+	}
+	again, err := MarshalConfig(into.Elem().Interface())
+	return err == nil && bytes.Equal(again, plain)
 }
 
 // fault is what is wrong with one place of a config. Its text continues the

@@ -136,6 +136,43 @@ func TestMarshalConfigRoundTrip(t *testing.T) {
 	}
 }
 
+func TestRewriteConfigKeepsComments(t *testing.T) {
+	path := configFile(t, "# mine\nname: n # short\ncaps:\n  # of the provider\n  month: 200GB\ndeny:\n  - a # my bank\n  # from work\n  - b # mail\n  - c\n# end\n")
+	link := filepath.Join(t.TempDir(), "edge.yaml")
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip("no links here:", err)
+	}
+	var c testConfig
+	if err := LoadConfig(link, &c); err != nil {
+		t.Fatal(err)
+	}
+	c.Caps.Month, c.Deny = 5, []string{"x", "b"} // a is gone with its comment, and b is at another place
+	if err := RewriteConfig(link, c); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"# mine\n", "# short\n", "  # of the provider\n  month: 5GB\n", "  - x\n  # from work\n  - b # mail\n", "# end\n",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if strings.Contains(string(text), "my bank") {
+		t.Errorf("a comment stays without what it speaks of:\n%s", text)
+	}
+	var again testConfig
+	if err := LoadConfig(link, &again); err != nil || again.Caps.Month != 5 || len(again.Deny) != 2 {
+		t.Errorf("the file says %+v, %v", again, err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+}
+
 func configFile(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "edge.yaml")
