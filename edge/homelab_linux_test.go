@@ -72,6 +72,7 @@ func edgeRole(ctx context.Context, args []string, in <-chan string, tell func(st
 
 // The owner opens and closes the port on the real router while the edge runs, and its end closes it.
 func TestPortMappingIsSwitchedWhileTheEdgeRuns(t *testing.T) {
+	t.Parallel()
 	lab := homelab.New(t, homelab.Home{})
 	house := lab.Houses[0]
 	house.Router.StartIGD(homelab.IGD{})

@@ -90,6 +90,7 @@ type Config struct {
 	// Place is where an edge is that comes from addr. Default: what Geo says. A sandbox, where all are on one machine, lays
 	// them out by identity.
 	Place func(edge identity.ID, addr netip.Addr) geo.Place
+	Beat  time.Duration // how often the hub hears from this relay; default 10 s
 	Clock func() time.Time
 	Log   *slog.Logger
 }
@@ -100,6 +101,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Resolve == nil {
 		c.Resolve = defaultResolve
+	}
+	if c.Beat == 0 {
+		c.Beat = beatEvery
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -223,7 +227,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		return err
 	})
 	upkeep.Go(func() error { r.every(lasting, settleEvery, hubAway, r.settleOnce); return nil })
-	upkeep.Go(func() error { r.every(lasting, beatEvery, hubAway, r.beatOnce); return nil })
+	upkeep.Go(func() error { r.every(lasting, r.cfg.Beat, hubAway, r.beatOnce); return nil })
 	upkeep.Go(func() error { r.every(lasting, usageEvery, hubAway, r.reportUsage); return nil })
 	upkeep.Go(func() error {
 		r.every(lasting, demandEvery, "edges cannot be told of the demand", r.tellDemand)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +27,9 @@ const (
 	roleVariable = "SWARD_HOMELAB_ROLE"
 	// stopPatience is how long an actor may take to end well.
 	stopPatience = 15 * time.Second
+	// atOnce is how many tests wait for their labs at the same time: they wait more than they work, whatever the cores.
+	atOnce       = "6"
+	parallelFlag = "test.parallel"
 	// maxTold is how many lines an actor may be ahead of the test.
 	maxTold = 1024
 )
@@ -34,6 +38,12 @@ const (
 func Main(m *testing.M, roles map[string]Role) int {
 	name := os.Getenv(roleVariable)
 	if name == "" {
+		flag.Parse()
+		given := false
+		flag.Visit(func(f *flag.Flag) { given = given || f.Name == parallelFlag })
+		if !given {
+			flag.Set(parallelFlag, atOnce) //nolint:errcheck // every test program has the flag
+		}
 		return m.Run()
 	}
 	role, ok := roles[name]

@@ -109,6 +109,7 @@ func TestCallComesByTheAddressOfTheEdge(t *testing.T) {
 }
 
 func TestCallComesOverTheRelayThatTheEdgeKnows(t *testing.T) {
+	t.Parallel()
 	n := newTrio(t, nil)
 	if err := n.edge.Reserve(soon(t), n.place); err != nil {
 		t.Fatal(err)

@@ -33,14 +33,17 @@ func TestRelayReachesAnEdgeThatHasNoTunnelToIt(t *testing.T) {
 }
 
 func reachFromTheFifth(t *testing.T, own func() []netip.Prefix) {
-	const size = 2 << 20
+	const (
+		size = 2 << 20
+		beat = time.Second // so that the hub soon hears the way
+	)
 	anywhere := func(netip.Addr) error { return nil } // all of it is on loopback
 	dir := t.TempDir()
 	var relays []relay.Config
 	testnet.Run(t, testnet.Config{
 		Site: blobSite, Dir: dir, Relays: 5,
 		Relay: func(_ int, c *relay.Config) {
-			c.Reach = relay.ReachConfig{Listen: "127.0.0.1:0", Gate: anywhere}
+			c.Reach, c.Beat = relay.ReachConfig{Listen: "127.0.0.1:0", Gate: anywhere}, beat
 			relays = append(relays, *c)
 		},
 		Edge: func(_ int, c *edge.Config) {
