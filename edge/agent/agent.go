@@ -30,7 +30,7 @@ const (
 func Commands(version string) []*cobra.Command {
 	return []*cobra.Command{
 		initCommand(), runCommand(version),
-		statusCommand(), dashboardCommand(), logCommand(), earningsCommand(), receiptCommand(), whyCommand(), doctorCommand(),
+		statusCommand(), dashboardCommand(), logCommand(), earningsCommand(), receiptCommand(), whyCommand(), askCommand(), doctorCommand(),
 		pauseCommand(), resumeCommand(), householdCommand(),
 		installCommand(), uninstallCommand(), statementCommand(),
 		identityCommand(), versionCommand(version),

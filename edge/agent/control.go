@@ -39,6 +39,9 @@ func ask(ctx context.Context, dir, method, path string, form url.Values, into an
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	target := url.URL{Scheme: "http", Host: control.Addr, Path: path}
+	if method == http.MethodGet {
+		target.RawQuery, form = form.Encode(), nil
+	}
 	request, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(form.Encode()))
 	if err != nil {
 		return control, err

@@ -33,6 +33,16 @@ func (d *Dashboard) getEarnings(w http.ResponseWriter, r *http.Request) {
 
 func (d *Dashboard) getChances(w http.ResponseWriter, _ *http.Request) { d.answer(w, d.Edge.Chances()) }
 
+// getAnswer is the test box for the terminal.
+func (d *Dashboard) getAnswer(w http.ResponseWriter, r *http.Request) {
+	a, err := d.Edge.Ask(r.URL.Query().Get("site"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	d.answer(w, a)
+}
+
 // getHousehold asks the hub anew: the other device may have come this minute. Without the hub it is what was known.
 func (d *Dashboard) getHousehold(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), hubWait)

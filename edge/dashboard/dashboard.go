@@ -149,6 +149,7 @@ func (d *Dashboard) handler() http.Handler {
 		"GET /api/earnings":          d.getEarnings,
 		"GET /api/receipt/{channel}": d.getReceipt,
 		"GET /api/chances":           d.getChances,
+		"GET /api/ask":               d.getAnswer,
 		"GET /api/household":         d.getHousehold,
 		"POST /household":            d.postHousehold,
 	} {
