@@ -76,7 +76,9 @@ func (e *Edge) waitForConsent(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		e.noConsent.Do(func() { e.cfg.Log.Warn("nothing is shared: run sward-edge init", "err", err) })
+		e.noConsent.Do(func() {
+			e.cfg.Log.Warn("nothing is shared: run sward-edge init at a terminal, or with --consent-code", "err", err)
+		})
 		if sleep(ctx, consentEvery); ctx.Err() != nil {
 			return ctx.Err()
 		}
