@@ -306,5 +306,5 @@ func (e *Edge) apps() wire.Apps {
 
 func (e *Edge) tunnelConfig() tunnel.Config {
 	return tunnel.Config{Key: e.cfg.Key, Network: e.cfg.Network, Yield: cmp.Or(e.terms().Yield, -1), // of a tunnel, 0 is its own default
-		Log: e.cfg.Log}
+		Gate: e.relayGate, Log: e.cfg.Log}
 }

@@ -78,7 +78,11 @@ func (c Config) try(ctx context.Context, key identity.Key, r edge.Relay) seen {
 	defer cancel()
 	s := seen{relay: r}
 	cfg := func(via tunnel.Carrier) tunnel.Config {
-		return tunnel.Config{Key: key, Network: c.Network, Carrier: via}
+		config := tunnel.Config{Key: key, Network: c.Network, Carrier: via}
+		if len(c.Relays) == 0 { // else the owner has written them down
+			config.Gate = func(a netip.Addr) error { return edge.RelayGate(a, c.HubAddr, c.Own()) }
+		}
+		return config
 	}
 	var wait sync.WaitGroup
 	var overTCP tunnel.Trial

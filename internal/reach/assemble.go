@@ -113,7 +113,10 @@ func newNode(key identity.Key, cfg Config, limits network.ResourceManager, open 
 	if err != nil {
 		return nil, err
 	}
-	gate := gater{cfg.Gate}
+	gate := gater{gate: cfg.Gate}
+	if !cfg.Relay {
+		gate.peers = cfg.Allow
+	}
 	n := &node{bus: eventbus.NewBus()}
 	if n.swarm, err = newSwarm(key, n.bus, open, append(more, swarm.WithConnectionGater(gate), swarm.WithResourceManager(limits))...); err != nil {
 		return nil, err

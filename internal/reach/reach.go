@@ -48,7 +48,7 @@ type Config struct {
 	Listen string
 	// Relay makes it a relay's host: it carries circuits, and answers edges that ask whether they can be dialled.
 	Relay bool
-	// Allow says who may open a stream here.
+	// Allow says who may open a stream here, and whom an edge's host may dial.
 	Allow func(identity.ID) error
 	// Reserve says, at a relay, which edges may have a place for circuits, and Callers who may come to them over one.
 	Reserve, Callers func(identity.ID) error

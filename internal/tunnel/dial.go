@@ -155,7 +155,7 @@ func (d *Dialer) connect(ctx context.Context, addr string, peer identity.ID) (*S
 		}
 		return newSession(d.cfg, conn, peer, func() { <-conn.link.closed }), nil
 	}
-	addrs, err := resolve(ctx, addr)
+	addrs, err := d.cfg.resolve(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,8 @@ func (d *Dialer) overTCP(ctx context.Context, addrs []netip.AddrPort, peer ident
 	return dialled{conn: conn, release: func() { <-conn.link.closed }}
 }
 
-func resolve(ctx context.Context, addr string) ([]netip.AddrPort, error) {
+// resolve finds the addresses of a relay, which Config.Gate lets pass.
+func (c Config) resolve(ctx context.Context, addr string) ([]netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -262,8 +263,18 @@ func resolve(ctx context.Context, addr string) ([]netip.AddrPort, error) {
 	}
 	const most = 4 // addresses: each may cost a handshakeTimeout
 	var addrs []netip.AddrPort
+	refused := fmt.Errorf("%s has no address", host)
 	for _, ip := range ips[:min(len(ips), most)] {
+		if c.Gate != nil {
+			if err := c.Gate(ip.Unmap()); err != nil {
+				refused = fmt.Errorf("%s may not be dialled: %w", addr, err)
+				continue
+			}
+		}
 		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
+	}
+	if len(addrs) == 0 {
+		return nil, refused
 	}
 	return addrs, nil
 }

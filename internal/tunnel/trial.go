@@ -40,7 +40,7 @@ func Try(ctx context.Context, cfg Config, addr string, peer identity.ID, size in
 		return Trial{}, err
 	}
 	defer d.Close()
-	addrs, err := resolve(ctx, addr)
+	addrs, err := d.cfg.resolve(ctx, addr)
 	if err != nil {
 		return Trial{}, err
 	}

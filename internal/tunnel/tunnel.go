@@ -29,6 +29,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"sward/internal/identity"
@@ -100,6 +101,10 @@ type Config struct {
 	Carrier Carrier
 	// Dial is how the dialer connects over TCP, and over an overlay, where it finds the peer by itself; nil is the system's way.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Gate says which of a relay's addresses the dialer may dial, after its name was resolved and before anything is sent; nil
+	// is any. Overlays have their own.
+	Gate func(netip.Addr) error
 
 	first uint16 // size of the first datagrams over QUIC, for a trial; 0: the usual
 }
