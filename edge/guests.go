@@ -78,7 +78,13 @@ func (r *reachable) serve(ctx context.Context, host *reach.Host, l *link, first 
 	}()
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
+	r.mu.Lock()
+	_, known := r.relays[l.relay.ID]
 	l.cancel = leave
+	r.mu.Unlock()
+	if !known { // it has left the network just now
+		leave()
+	}
 	config := r.edge.overlayConfig()
 	config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		if c := first; c != nil {

@@ -30,8 +30,10 @@ func edgeRole(ctx context.Context, args []string, in <-chan string, tell func(st
 	if err != nil {
 		return err
 	}
+	settings := DefaultSettings()
+	settings.Reach = true
 	e, err := New(Config{
-		Key: key, Network: testNetwork, Hub: &testHub{}, HubID: key.ID(), Settings: DefaultSettings(), Dir: args[0], PacketConn: pc,
+		Key: key, Network: testNetwork, Hub: &testHub{}, HubID: key.ID(), Settings: settings, Dir: args[0], PacketConn: pc,
 	})
 	if err != nil {
 		return err
@@ -70,7 +72,7 @@ func edgeRole(ctx context.Context, args []string, in <-chan string, tell func(st
 	}
 }
 
-// The owner opens and closes the port on the real router while the edge runs, and its end closes it.
+// The owner opens and closes the ports, of the tunnels and of those who call, on the real router while the edge runs, and its end closes it.
 func TestPortMappingIsSwitchedWhileTheEdgeRuns(t *testing.T) {
 	t.Parallel()
 	lab := homelab.New(t, homelab.Home{})
@@ -90,6 +92,16 @@ func TestPortMappingIsSwitchedWhileTheEdgeRuns(t *testing.T) {
 		}
 		t.Fatalf("waited in vain for open %v", open)
 	}
+	awaitPorts := func(want int) (got []string) {
+		t.Helper()
+		for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+			if got = house.Router.Mapped(); len(got) == want {
+				return got
+			}
+		}
+		t.Fatalf("waited in vain for %d ports, the router has %q", want, got)
+		return nil
+	}
 	a.Say("on")
 	time.Sleep(500 * time.Millisecond) // a mapping takes 10 ms by PCP
 	if got := house.Router.Mapped(); len(got) != 0 {
@@ -97,16 +109,15 @@ func TestPortMappingIsSwitchedWhileTheEdgeRuns(t *testing.T) {
 	}
 	a.Say("agree")
 	await(true)
-	if got := house.Router.Mapped(); len(got) != 1 || !strings.Contains(got[0], "4433") {
+	if got := awaitPorts(2); !strings.Contains(strings.Join(got, "\n"), "4433") {
 		t.Errorf("the router has %q", got)
 	}
 	a.Say("off")
 	await(false)
-	if got := house.Router.Mapped(); len(got) != 0 {
-		t.Errorf("switched off, the router has %q", got)
-	}
+	awaitPorts(0)
 	a.Say("on")
 	await(true)
+	awaitPorts(2)
 	a.Stop()
 	if got := house.Router.Mapped(); len(got) != 0 {
 		t.Errorf("left on the router: %q", got)

@@ -42,7 +42,8 @@ type reachable struct {
 	mu      sync.Mutex
 	relays  map[identity.ID]string // all of the network: host:port of their libp2p hosts, empty for none
 	host    *reach.Host            // nil while the owner does not let them
-	mapper  *portmap.Mapper        // of the host's port; nil unless the owner wants it mapped
+	mapper  *portmap.Mapper        // of the host's port; nil without one
+	mapping bool                   // what mapper was told last: the owner's word
 	said    map[*session]wire.Reach
 	tries   map[identity.ID]try // of relays, to dial back
 	guests  map[identity.ID]*link
@@ -104,6 +105,11 @@ func (r *reachable) setRelays(all []Relay) {
 	}
 	r.mu.Lock()
 	r.relays = relays
+	for id, l := range r.guests {
+		if _, known := relays[id]; !known && l.cancel != nil {
+			l.cancel() // it has left the network, and is nobody's relay
+		}
+	}
 	r.mu.Unlock()
 	r.changed()
 }
@@ -146,6 +152,7 @@ func (r *reachable) run(ctx context.Context) error {
 		case !on && r.current() != nil:
 			r.switchOff(ctx)
 		}
+		r.followMapping()
 		r.once(ctx)
 		timer := time.NewTimer(reachEvery)
 		if r.current() == nil {
@@ -184,17 +191,15 @@ func (r *reachable) switchOn(ctx context.Context, hosting *sync.WaitGroup) error
 		return err
 	}
 	var mapper *portmap.Mapper
-	if e.Settings().PortMapping && host.Port() != 0 {
-		if mapper, err = portmap.New(portmap.Config{
-			Port: host.Port(), On: true, Name: e.ID().Short() + " reach", Observed: func() netip.Addr { return e.gate.home() },
-			Seed: e.cfg.Key.Sign(e.cfg.Network, "port-mapping", nil), Log: e.cfg.Log,
-		}); err != nil {
+	mapping := e.Settings().PortMapping
+	if host.Port() != 0 {
+		if mapper, err = e.newMapper("reach", host.Port(), mapping); err != nil {
 			host.Close() //nolint:errcheck // it is not used
 			return err
 		}
 	}
 	r.mu.Lock()
-	r.host, r.mapper, r.problem = host, mapper, ""
+	r.host, r.mapper, r.mapping, r.problem = host, mapper, mapping, ""
 	r.mu.Unlock()
 	open, cancel := context.WithCancel(ctx)
 	context.AfterFunc(ctx, cancel)
@@ -211,6 +216,17 @@ func (r *reachable) switchOn(ctx context.Context, hosting *sync.WaitGroup) error
 	}
 	hosting.Go(func() { r.hear(open, host) })
 	return nil
+}
+
+// followMapping has the home router's port opened or closed as the owner wants it now.
+func (r *reachable) followMapping() {
+	on := r.edge.Settings().PortMapping
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mapper != nil && r.mapping != on {
+		r.mapping = on
+		r.mapper.Switch(on)
+	}
 }
 
 // switchOff closes the host, and takes back what relays were told.
