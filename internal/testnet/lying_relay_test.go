@@ -335,7 +335,7 @@ func TestARelayWithAnotherClockGetsNoChannel(t *testing.T) {
 
 // A relay that floods the control stream costs its own session at most: not the edge's memory, and no other relay's streams.
 func TestAnEdgeOutlivesARelaysFloods(t *testing.T) {
-	const many = 8000 // many times what any queue of a session holds
+	const many = 8000     // many times what any queue of a session holds
 	const most = 24 << 20 // bytes of heap that a flood may leave behind: what a session's queues and tables hold
 	runLiar(t, nil, func(ctx context.Context, l *liar, e *edge.Edge) {
 		for name, frame := range map[string]func(n int) wire.Message{
