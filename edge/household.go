@@ -83,11 +83,13 @@ func (e *Edge) keepHousehold(ctx context.Context) error {
 		return nil //nolint:nilerr // the edge was stopped before its owner agreed
 	}
 	for ctx.Err() == nil {
-		before := e.Household().Allow
+		before, wanted := e.Household().Allow, e.volume.wants()
 		err := e.askHousehold(ctx, "", identity.ID{})
 		e.note(ctx, "the hub does not tell about the household", err)
 		pause := householdPause
-		if after := e.Household(); err != nil && after.Name != "" || before != nil && after.Allow != nil && *before == *after.Allow && !waits(after) {
+		after := e.Household()
+		nothing := wanted && before != nil && after.Allow != nil && *before == *after.Allow
+		if err != nil && after.Name != "" || nothing && !waits(after) {
 			pause = householdEmpty
 		}
 		sleep(ctx, pause)

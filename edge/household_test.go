@@ -26,12 +26,18 @@ func TestAllowanceOfTheHouseholdIsACap(t *testing.T) {
 		{"another day's", accounting.HouseholdVolume{Day: "2020-01-01", Month: month, DayBytes: 1 << 30, MonthBytes: -1}, 0, "cap_day", true},
 	} {
 		v.share(&c.allow)
+		if v.wants() != (c.want == 0) {
+			t.Errorf("%s: wants more is %v before anything has moved", c.name, v.wants())
+		}
 		moved, rule := drain(v, policy.Down, 300)
 		if moved != c.want || rule != c.rule {
 			t.Errorf("%s: moved %d and stopped by %s, want %d and %s", c.name, moved, rule, c.want, c.rule)
 		}
 		if _, err := v.room(); !errors.Is(err, policy.ErrDenied) {
 			t.Errorf("%s: new streams are let in: %v", c.name, err)
+		}
+		if !v.wants() {
+			t.Errorf("%s: wants no more when all is used", c.name)
 		}
 		select {
 		case <-wake:

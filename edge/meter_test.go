@@ -65,12 +65,14 @@ func BenchmarkLentBytes(b *testing.B) {
 }
 
 func TestHoursEndRunningStreamsAndTellTheRelay(t *testing.T) {
+	const open = 20 * time.Minute // less than the life of the channel, whose end would cut the stream as well
 	var offset atomic.Int64
 	r := newTestRelay(t)
 	e, _ := testEdge(t, r, echo(t), func(c *Config) {
 		c.Clock = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
-		today, tomorrow := time.Now(), time.Now().AddDate(0, 0, 1) // the test may run at midnight; it is closed in three days
-		c.Settings.Policy.Hours = map[string]string{weekday(today): "00:00-24:00", weekday(tomorrow): "00:00-24:00"}
+		now, end := time.Now(), time.Now().Add(open)
+		c.Settings.Policy.Hours = map[string]string{weekday(now): "00:00-24:00"} // where the test runs shortly before midnight
+		c.Settings.Policy.Hours[weekday(end)] = "00:00-" + max(end.Format("15:04"), "00:01")
 	})
 	s := r.next()
 	awaitStatus(t, s, false)
@@ -78,7 +80,7 @@ func TestHoursEndRunningStreamsAndTellTheRelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	offset.Store(int64(72 * time.Hour))
+	offset.Store(int64(2 * open))
 	e.announce() // what the next tick does
 	awaitStatus(t, s, true)
 	if err := st.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {

@@ -225,6 +225,22 @@ func (v *volume) allowedLocked(moved policy.Volume) (int64, error) {
 	return left, nil
 }
 
+// wants tells whether this device is low: it has used half of what the household allows it, or the hub has not said how much
+// that is.
+func (v *volume) wants() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.kin == nil {
+		return false
+	}
+	moved := v.movedLocked()
+	low := func(told, period string, allowed, half int64) bool {
+		return told != period || allowed >= 0 && moved.Since(period).Total() >= half
+	}
+	return low(v.kin.Day, v.period.Day, v.kin.DayBytes, v.half.DayBytes) ||
+		low(v.kin.Month, v.period.Month, v.kin.MonthBytes, v.half.MonthBytes)
+}
+
 // dayEnds is when the day that is counted is over.
 func (v *volume) dayEnds() time.Time {
 	v.mu.Lock()
