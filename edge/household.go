@@ -33,7 +33,30 @@ type kin struct {
 	asking sync.Mutex // one call at a time, so that answers take effect in their order; before mu
 
 	mu   sync.Mutex
-	last accounting.HouseholdAnswer // on disk too
+	last known // on disk too
+}
+
+// known is the hub's last answer, and whether the owner has invited or agreed on this very device. Without that the hub may
+// lower what is allowed here and not say when a month begins: a new one each day would let a month's cap pass each day.
+type known struct {
+	accounting.HouseholdAnswer
+
+	Joined bool `json:"joined,omitempty"`
+}
+
+// after is what is known after the hub's answer to act.
+func (k known) after(act string, answer accounting.HouseholdAnswer) known {
+	joined := k.Joined || act == accounting.HouseholdInvite || act == accounting.HouseholdAgree
+	return known{answer, joined && act != accounting.HouseholdLeave && answer.Name != ""}
+}
+
+func (e *Edge) household() known {
+	if !e.isOpen() {
+		return known{}
+	}
+	e.kin.mu.Lock()
+	defer e.kin.mu.Unlock()
+	return e.kin.last
 }
 
 // openKin reads what was known. A device that shares a cap starts with nothing allowed, until the hub has said how far it
@@ -57,14 +80,7 @@ func openKin(dir string, v *volume) (*kin, error) {
 }
 
 // Household is what the hub last said of the devices behind this line.
-func (e *Edge) Household() accounting.HouseholdAnswer {
-	if !e.isOpen() {
-		return accounting.HouseholdAnswer{}
-	}
-	e.kin.mu.Lock()
-	defer e.kin.mu.Unlock()
-	return e.kin.last
-}
+func (e *Edge) Household() accounting.HouseholdAnswer { return e.household().HouseholdAnswer }
 
 // HouseholdAct does what the owner wants about the other devices: accounting.HouseholdInvite with one of them,
 // HouseholdAgree or HouseholdLeave, or with an empty act just asks again.
@@ -141,22 +157,23 @@ func (e *Edge) askHousehold(ctx context.Context, act string, with identity.ID) e
 	}}
 	e.kin.asking.Lock()
 	defer e.kin.asking.Unlock()
-	var answer accounting.HouseholdAnswer
+	next := e.household()
 	for range 2 { // again where the household counts by another calendar than this device did
 		used := e.volume.used()
 		call.Used = accounting.HouseholdVolume{
 			Day: used.period.Day, DayBytes: used.day.Total(), Month: used.period.Month, MonthBytes: used.month.Total(),
 		}
-		var err error
-		if answer, err = e.cfg.Hub.Household(ctx, call); err != nil {
+		answer, err := e.cfg.Hub.Household(ctx, call)
+		if err != nil {
 			return err
 		}
+		next = next.after(call.Act, answer)
 		call.Act = ""
-		if !e.adoptCalendar(answer) {
+		if !e.adoptCalendar(next) {
 			break
 		}
 	}
-	data, err := json.Marshal(answer)
+	data, err := json.Marshal(next)
 	if err != nil {
 		return fmt.Errorf("encode household: %w", err)
 	}
@@ -164,19 +181,19 @@ func (e *Edge) askHousehold(ctx context.Context, act string, with identity.ID) e
 		return err
 	}
 	e.kin.mu.Lock()
-	e.kin.last = answer
+	e.kin.last = next
 	e.kin.mu.Unlock()
-	e.volume.share(answer.Allow)
+	e.volume.share(next.Allow)
 	e.announce()
 	return nil
 }
 
 // adoptCalendar counts by the household's days and months, or by this device's own again; it tells whether that is another
 // calendar than before.
-func (e *Edge) adoptCalendar(answer accounting.HouseholdAnswer) bool {
+func (e *Edge) adoptCalendar(answer known) bool {
 	t := e.terms()
 	caps, zone := t.Caps.Policy(), t.zone
-	if answer.Name != "" && answer.Agreed {
+	if answer.Joined && answer.Name != "" && answer.Agreed {
 		caps.BillingDay = answer.Caps.BillingDay
 		zone = time.UTC
 		if there, err := time.LoadLocation(answer.Caps.Zone); err == nil && answer.Caps.Zone != "" {

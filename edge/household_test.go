@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"testing"
 
 	"sward/accounting"
+	"sward/internal/identity"
 	"sward/policy"
 )
 
@@ -69,5 +71,42 @@ func TestShareIsAskedForAgainAfterARestart(t *testing.T) {
 	}
 	if _, err := openKin(dir, v); err == nil {
 		t.Error("a household that cannot be read is forgotten")
+	}
+}
+
+// claimingHub says that this device is in a household whose month begins today.
+type claimingHub struct{ testHub }
+
+func (*claimingHub) Household(context.Context, accounting.HouseholdCall) (accounting.HouseholdAnswer, error) {
+	return accounting.HouseholdAnswer{
+		Name: "x", Agreed: true, Caps: accounting.HouseholdCaps{BillingDay: noon.Day(), Zone: "UTC"},
+	}, nil
+}
+
+// A hub that lies about a household begins no new month for an owner who has not joined one.
+func TestNoCalendarOfAHouseholdThatTheOwnerDidNotJoin(t *testing.T) {
+	settings := testSettings()
+	settings.Caps.BillingDay = noon.Day()%28 + 1
+	e, err := New(Config{
+		Key: mustKey(t), Network: testNetwork, Hub: &claimingHub{}, HubID: mustKey(t).ID(), Dir: t.TempDir(), Settings: settings, Clock: fixed(noon),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.open(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.close() })
+	mine := e.volume.used().period.Month
+	for _, c := range []struct {
+		act    string
+		adopts bool
+	}{{"", false}, {"", false}, {accounting.HouseholdAgree, true}, {"", true}, {accounting.HouseholdLeave, false}, {"", false}} {
+		if err := e.askHousehold(t.Context(), c.act, identity.ID{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.volume.used().period.Month; got != mine != c.adopts {
+			t.Errorf("after %q the month began on %s, mine on %s, adopts %t", c.act, got, mine, c.adopts)
+		}
 	}
 }

@@ -134,7 +134,7 @@ func (e *Edge) applyLocked(t *terms) {
 	if e.mapper != nil {
 		e.mapper.Switch(t.PortMapping)
 	}
-	e.adoptCalendar(e.Household())
+	e.adoptCalendar(e.household())
 	e.kin.poke() // the household has the smallest of its devices' caps
 	e.sensor.Pass()
 	if err := e.diary.Keep(t.KeepDays); err != nil {
