@@ -24,7 +24,7 @@ func (h *listingHub) Directory(context.Context) (accounting.SignedDirectory, err
 // A27: an edge keeps a tunnel to a few relays, and lets nobody reach any of them: also not those that it did not choose,
 // nor one whose name it cannot resolve just now.
 func TestNoRelayOfTheNetworkIsReachedThroughAnEdge(t *testing.T) {
-	hub := &listingHub{relays: []accounting.DirectoryRelay{{ID: mustKey(t).ID(), Tunnel: "relay.example:7400"}}}
+	hub := &listingHub{relays: []accounting.DirectoryRelay{{ID: mustKey(t).ID(), Tunnel: "relay.example:7400", Reach: "93.184.217.3:7445"}}}
 	for n := range 2 * MaxRelays {
 		hub.relays = append(hub.relays, accounting.DirectoryRelay{ID: mustKey(t).ID(), Tunnel: fmt.Sprintf("93.184.216.%d:7400", n+1)})
 	}
@@ -42,7 +42,7 @@ func TestNoRelayOfTheNetworkIsReachedThroughAnEdge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []netip.Addr{netip.MustParseAddr("93.184.217.1"), netip.MustParseAddr("93.184.217.2")}
+	want := []netip.Addr{netip.MustParseAddr("93.184.217.1"), netip.MustParseAddr("93.184.217.2"), netip.MustParseAddr("93.184.217.3")}
 	for n := range 2 * MaxRelays {
 		want = append(want, netip.AddrFrom4([4]byte{93, 184, 216, byte(n + 1)}))
 	}

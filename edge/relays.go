@@ -244,9 +244,9 @@ func (e *Edge) relayGate(a netip.Addr) error {
 }
 
 func addrsOf(relays []Relay) []string {
-	addrs := make([]string, len(relays))
-	for i, r := range relays {
-		addrs[i] = r.Addr
+	addrs := make([]string, 0, 2*len(relays))
+	for _, r := range relays {
+		addrs = append(addrs, r.Addr, r.Reach)
 	}
 	return addrs
 }
