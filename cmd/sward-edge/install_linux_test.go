@@ -130,6 +130,7 @@ sed -i s/127.0.0.1:7411/127.0.0.1:0/ /var/lib/sward-edge/edge.yaml
 sward-edge run & pid=$!
 until test -e /var/lib/sward-edge/control.json; do sleep 0.05; done
 sward-edge status
+sward-edge doctor | grep service # as root, who has become the service's account
 grep -E '^(Uid|CapEff|NoNewPrivs)' /proc/$pid/status
 id -u sward-edge
 kill $pid; wait $pid
@@ -149,6 +150,7 @@ download/sward-edge uninstall --purge --without-statement
 		`(?m)^/etc/systemd/system/sward-edge.service$`,
 		`(?m)^ExecStart="/usr/local/bin/sward-edge" run --dir "/var/lib/sward-edge"$`,
 		`not sharing: the edge's owner has not consented`,
+		`(?m)^note +service +is installed, in /var/lib/sward-edge$`,
 		`NoNewPrivs:\t1`, `CapEff:\t0000000000000000`,
 		`(?s)nothing is removed yet, because what was earned could not be written down.*connection refused`,
 		`/var/lib/sward-edge is removed`,

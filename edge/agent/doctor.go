@@ -64,7 +64,7 @@ func examine(ctx context.Context, dir string) []doctor.Finding {
 		running = doctor.Finding{Check: "edge", Level: doctor.OK, Found: "is running: " + headline(s)}
 		cfg.Router = examineRouter(s.Mapping)
 	}
-	found = append(found, running, examineService())
+	found = append(found, running, examineService(dir))
 	return append(found, doctor.Examine(ctx, cfg)...)
 }
 
@@ -86,9 +86,9 @@ func examineRouter(m portmap.State) doctor.Finding {
 }
 
 // examineService says whether the edge starts with the machine.
-func examineService() doctor.Finding {
+func examineService(dir string) doctor.Finding {
 	f := doctor.Finding{Check: "service", Level: doctor.Note, Found: "is not installed", Do: "If the edge is to start with the machine: sward-edge install."}
-	place, err := install.Here()
+	place, err := install.Of(dir)
 	if err != nil {
 		f.Found, f.Do = "cannot be looked at by this user: "+err.Error(), ""
 		return f

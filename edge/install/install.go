@@ -40,9 +40,34 @@ type State struct {
 	Running   bool
 }
 
+// Of is the place of the edge in dir. A command that root gave about the machine's service, and that has become the service's
+// account since, is one of an ordinary user to Here.
+func Of(dir string) (Place, error) {
+	p, err := Here()
+	if err == nil && !p.System && dir != "" && dir == SystemDir() {
+		p.System, p.Dir, p.Account = true, dir, Name
+	}
+	return p, err
+}
+
 // Install copies the running program to its place, makes the account and the directory, and adds the service, which
-// starts now and with the machine. prepare is called in between, to write the settings into the directory.
+// starts now and with the machine. prepare is called in between, to write the settings into the directory. A service that
+// runs is stopped for it: what runs afterwards is the new program, and a system may refuse to replace one that runs.
 func (p Place) Install(prepare func() error) (err error) {
+	s, err := p.service()
+	if err != nil {
+		return err
+	}
+	if p.State().Running {
+		if err := s.Stop(); err != nil {
+			return fmt.Errorf("stop the service: %w", err)
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, s.Start()) // as it was
+			}
+		}()
+	}
 	if err := p.program(); err != nil {
 		return err
 	}
@@ -56,10 +81,6 @@ func (p Place) Install(prepare func() error) (err error) {
 		return err
 	}
 	if err := p.own(); err != nil {
-		return err
-	}
-	s, err := p.service()
-	if err != nil {
 		return err
 	}
 	if !p.State().Installed {
