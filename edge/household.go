@@ -30,7 +30,9 @@ type kin struct {
 	path string
 	wake chan struct{} // one slot: the allowance runs low, or the owner's caps have changed
 
-	asking sync.Mutex // one call at a time, so that answers take effect in their order; before mu
+	asking sync.Mutex // one call at a time, so that answers take effect in their order; before mu and adopting
+
+	adopting sync.Mutex // the terms do not change between being read and being put in force
 
 	mu   sync.Mutex
 	last known // on disk too
@@ -191,6 +193,8 @@ func (e *Edge) askHousehold(ctx context.Context, act string, with identity.ID) e
 // adoptCalendar counts by the household's days and months, or by this device's own again; it tells whether that is another
 // calendar than before.
 func (e *Edge) adoptCalendar(answer known) bool {
+	e.kin.adopting.Lock()
+	defer e.kin.adopting.Unlock()
 	t := e.terms()
 	caps, zone := t.Caps.Policy(), t.zone
 	if answer.Joined && answer.Name != "" && answer.Agreed {

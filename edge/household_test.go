@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"sward/accounting"
@@ -107,6 +108,28 @@ func TestNoCalendarOfAHouseholdThatTheOwnerDidNotJoin(t *testing.T) {
 		}
 		if got := e.volume.used().period.Month; got != mine != c.adopts {
 			t.Errorf("after %q the month began on %s, mine on %s, adopts %t", c.act, got, mine, c.adopts)
+		}
+	}
+}
+
+// What the hub says of the household may come in while the owner changes the caps: the new ones hold.
+func TestCapsAreThoseOfTheLastChange(t *testing.T) {
+	r := newTestRelay(t)
+	e, _ := testEdge(t, r, echo(t))
+	r.next()
+	for i := range 25 { // the relay of this test takes 64 statuses
+		var asking sync.WaitGroup
+		for range 4 {
+			asking.Go(func() { e.adoptCalendar(e.household()) })
+		}
+		s := e.Settings()
+		s.Caps.Day = policy.Size(1_000_000 + i)
+		if err := e.Change(s); err != nil {
+			t.Fatal(err)
+		}
+		asking.Wait()
+		if got := e.volume.used().caps.Day; got != int64(s.Caps.Day) {
+			t.Fatalf("the cap in force is %d, want %d", got, s.Caps.Day)
 		}
 	}
 }
