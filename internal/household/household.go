@@ -247,7 +247,10 @@ func (s *Store) leaveLocked(edge identity.ID, now time.Time) error {
 		s.refuseLocked(h.Name, edge, now)
 	}
 	next := *h
-	next.Left = add(in(h.Left, p), in(d.Allow, p))
+	carried, allowed := in(d.Used, p), in(d.Allow, p) // it may have used all that it was allowed, and told of less
+	next.Left = add(in(h.Left, p), accounting.HouseholdVolume{
+		Day: p.Day, DayBytes: max(carried.DayBytes, allowed.DayBytes), Month: p.Month, MonthBytes: max(carried.MonthBytes, allowed.MonthBytes),
+	})
 	next.Devices = slices.DeleteFunc(slices.Clone(h.Devices), func(other *device) bool { return other == d })
 	if len(next.Devices) <= 1 {
 		if err := os.Remove(s.path(h)); err != nil && !errors.Is(err, os.ErrNotExist) {

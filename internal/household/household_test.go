@@ -308,6 +308,22 @@ func TestNothingIsAllowedBeforeAllKnowThatTheyShare(t *testing.T) {
 	}
 }
 
+// What a device used stays counted when it leaves, also where it had no cap to be allowed under.
+func TestWhatALeaverUsedStaysCounted(t *testing.T) {
+	w := newTown(t)
+	w.now = time.Date(2026, 3, 2, 0, 0, 1, 0, time.UTC)
+	free := accounting.HouseholdCaps{Zone: "UTC"}
+	f := newFamily(w, free, free, free)
+	leaver := f.devices[2]
+	f.ask(leaver, "")
+	f.use(leaver, gb)
+	f.ask(leaver, "")
+	f.ask(leaver, accounting.HouseholdLeave)
+	if got := f.ask(f.devices[0], "").Used.DayBytes; got != gb {
+		t.Errorf("after it left %d bytes are counted, want %d", got, gb)
+	}
+}
+
 func TestDamagedHouseholdIsNotForgotten(t *testing.T) {
 	w := newTown(t)
 	newFamily(w, accounting.HouseholdCaps{Day: gb}, accounting.HouseholdCaps{})
