@@ -12,6 +12,7 @@ import (
 type live struct {
 	mu      sync.Mutex
 	limit   int
+	begun   uint64 // streams
 	cancels map[*context.CancelCauseFunc]struct{}
 	ways    map[*way]struct{}
 }
@@ -92,6 +93,7 @@ func (l *live) enter(ctx context.Context) (context.Context, func(), error) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	l.cancels[&cancel] = struct{}{}
+	l.begun++
 	return ctx, func() {
 		cancel(nil)
 		l.mu.Lock()
@@ -107,6 +109,13 @@ func (l *live) cutAll(why error) {
 	for cancel := range l.cancels {
 		(*cancel)(why)
 	}
+}
+
+// activity is how many streams run, and how many ever have.
+func (l *live) activity() (running int, begun uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.cancels), l.begun
 }
 
 func (l *live) count() int {

@@ -136,7 +136,7 @@ func (e *Edge) keepBooks(ctx context.Context) error {
 			e.note(ctx, "receipts are not kept for the owner", e.proofs.save(e.cfg.Clock()))
 		case <-save.C:
 			e.saveOnce()
-			if e.cfg.Rest != nil && rest.look(time.Now(), e.live.count()) {
+			if e.cfg.Rest != nil && rest.look(time.Now(), e.live.activity) {
 				e.cfg.Rest()
 			}
 		case <-ctx.Done():
