@@ -119,7 +119,6 @@ func (l *live) activity() (running int, begun uint64) {
 }
 
 func (l *live) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.cancels)
+	running, _ := l.activity()
+	return running
 }
